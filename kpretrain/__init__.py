@@ -1,0 +1,26 @@
+"""kpretrain: the helper module of a Keras 3 course on pretraining.
+
+Importing it is cheap: a part is loaded when it is first used, and no deep-learning
+framework is imported until one is needed.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_MODULES = ("check", "clean", "course", "data", "notebook", "plot", "results")
+_FROM_MODULES = {"profile": "notebook", "setup": "notebook", "stamp": "notebook"}
+
+__all__ = [*_MODULES, *_FROM_MODULES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"kpretrain.{name}")
+    if name in _FROM_MODULES:
+        return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
+    raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
