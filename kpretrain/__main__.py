@@ -1,0 +1,162 @@
+"""The command line: python -m kpretrain run | check | results | links."""
+
+import argparse
+import sys
+
+
+def main(arguments=None):
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        What follows `python -m kpretrain`; None takes it from the command line.
+
+    Returns
+    -------
+    code : int
+        0 for success, 1 if something failed or disagrees, 2 for a mistake in the call, 130 after Ctrl-C.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return options.command(options)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "kpretrain":
+            raise
+        return _mend(f"the package {error.name} is not installed; python -m kpretrain check says how to mend it")
+    except OSError as error:
+        return _mend(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _mend(message):
+    """Say on one line what the user can mend."""
+    print(f"kpretrain: {' '.join(str(message).split())}", file=sys.stderr)
+    return 2
+
+
+def _run(options):
+    from kpretrain import course
+
+    try:
+        results = course.run(
+            options.notebooks,
+            profile=options.profile,
+            only=options.only,
+            out=options.out,
+            in_place=options.in_place,
+            timeout=options.timeout,
+        )
+    except course.CourseError as error:
+        return _mend(error)
+    return course.exit_code(results)
+
+
+def _check(options):
+    from kpretrain import machine
+
+    return machine.report()
+
+
+def _results(options):
+    from kpretrain import results
+
+    try:
+        return results.main(write=options.write) or 0
+    except ValueError as error:  # a record that does not hold what it should
+        return _mend(error)
+
+
+def _links(options):
+    from kpretrain import course
+
+    try:
+        changed = course.links(write=options.write)
+    except course.CourseError as error:
+        return _mend(error)
+    for name in changed:
+        print(f"{name}: {'mended' if options.write else 'another address than in pyproject.toml'}")
+    if changed and not options.write:
+        print("python -m kpretrain links --write mends it.")
+        return 1
+    if not changed:
+        print("All links agree with pyproject.toml.")
+    return 0
+
+
+def _seconds(text):
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError("must be 0 (no limit) or more seconds")
+    return value
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m kpretrain", description="A Keras 3 course on pretraining.")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="command")
+
+    run = commands.add_parser(
+        "run",
+        help="execute the notebooks and write one page with what they found",
+        description="Execute the numbered notebooks in order, each from a fresh kernel. A failing notebook does not "
+        "stop the others. Ctrl-C stops cleanly and keeps what is done. Exit code: 0 all passed, 1 one failed, "
+        "2 a mistake in the call, 130 stopped.",
+    )
+    run.add_argument(
+        "--profile",
+        choices=["fast", "full"],
+        default="fast",
+        help="small settings in minutes, or the full ones (default: fast)",
+    )
+    run.add_argument("--only", metavar="03,07", help="run these notebooks only, by number")
+    run.add_argument(
+        "--out",
+        default="course-run",
+        metavar="DIR",
+        help="folder for executed copies and index.html (default: course-run)",
+    )
+    run.add_argument("--in-place", action="store_true", help="also write each notebook that passed over its source")
+    run.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="limit for one cell, 0 for none (default: 1800)",
+    )
+    run.add_argument("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser(
+        "check",
+        help="tell whether this machine is ready, package by package",
+        description="Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
+    )
+    check.set_defaults(command=_check)
+
+    results = commands.add_parser(
+        "results",
+        help="show the stored results as a table",
+        description="Show the stored run records as a table.",
+    )
+    results.add_argument("--write", action="store_true", help="render the README's tables from the records")
+    results.set_defaults(command=_results)
+
+    links = commands.add_parser(
+        "links",
+        help="check that badges and set-up cells use pyproject.toml's address",
+        description="Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml. "
+        "Exit code 1 if one disagrees.",
+    )
+    links.add_argument("--write", action="store_true", help="mend the files that disagree")
+    links.set_defaults(command=_links)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

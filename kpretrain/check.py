@@ -1,0 +1,246 @@
+"""Bets on experiments, and checks of exercises that say what is wrong rather than only "no"."""
+
+import json
+import math
+
+import numpy as np
+
+from . import data
+
+# ---------------------------------------------------------------- bets
+
+_bets_in_memory = {}
+
+
+def _bets_file():
+    return data.cache_folder() / "bets.json"
+
+
+def _read_bets():
+    try:
+        return json.loads(_bets_file().read_text(encoding="utf8")) | _bets_in_memory
+    except (OSError, json.JSONDecodeError):  # none yet, or a damaged file: bets are not worth an error
+        return dict(_bets_in_memory)
+
+
+def _write_bet(question, entry):
+    _bets_in_memory[question] = entry
+    path = _bets_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with data.replacing(path) as temporary, open(temporary, "w", encoding="utf8") as file:
+            json.dump(_read_bets(), file, indent=1)
+    except OSError as error:
+        print(f"{path}: the bet is kept for this run only ({error.strerror}).")
+
+
+def bet(question, low, high):
+    """Place a bet before an experiment: the interval in which you are 80 % sure the answer lies.
+
+    Bets are kept in the user's cache folder, so that the end of the course can show how well calibrated they were.
+
+    Parameters
+    ----------
+    question : str
+        The same words settle the bet.
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        If low is above high, or one of them is not a finite number.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
+        raise ValueError(f"A bet needs two finite numbers, the lower first; got {low} and {high}.")
+    _write_bet(question, {"low": float(low), "high": float(high)})
+    print(f"Bet placed. {question}: {low:g} to {high:g}.")
+
+
+def settle(question, measured, low=None, high=None):
+    """Settle a bet with the measured value, and its interval where there is one.
+
+    Returns
+    -------
+    bool
+        Whether the measured value lies inside the bet.
+
+    Raises
+    ------
+    KeyError
+        If no bet was placed on this question.
+    """
+    bets = _read_bets()
+    if question not in bets:
+        raise KeyError(f"No bet on {question!r}. Run the cell with kp.check.bet first.")
+    entry = bets[question] | {"measured": float(measured)}
+    _write_bet(question, entry)
+    inside = entry["low"] <= measured <= entry["high"]
+    around = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
+    print(
+        f"{question}: you bet {entry['low']:g} to {entry['high']:g}, measured {measured:.1f}{around}. "
+        f"{'Inside your bet.' if inside else 'Outside your bet.'}"
+    )
+    return inside
+
+
+def bets():
+    """Return all bets as a table: low, high, measured, inside. Well-placed 80 % bets are inside four times in five."""
+    import pandas as pd
+
+    table = pd.DataFrame.from_dict(_read_bets(), orient="index", columns=["low", "high", "measured"], dtype=float)
+    inside = table["measured"].between(table["low"], table["high"])
+    table["inside"] = np.where(table["measured"].isna(), "open", np.where(inside, "yes", "no"))
+    return table.rename_axis("question")
+
+
+# ---------------------------------------------------------------- exercises
+
+
+def _say(problem):
+    """Print the outcome of a check; return whether it passed."""
+    print("Right." if problem is None else f"Not yet: {problem}")
+    return problem is None
+
+
+def _unsolved(answer):
+    return answer is None or answer is Ellipsis
+
+
+def paired_gain(function):
+    """Notebook 00: `function(pretrained, scratch)` returns mean, low and high of the paired gain in points."""
+    pretrained, scratch = np.array([0.70, 0.90, 0.80]), np.array([0.66, 0.85, 0.77])
+    answer = function(pretrained, scratch)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return three numbers: mean, low, high.")
+    got = np.asarray(answer, float).ravel()
+    if got.size != 3:
+        return _say(f"it returns {got.size} number(s). Three are wanted: mean, low, high.")
+    if np.allclose(got * 100, [4.0, 1.516, 6.484], atol=1e-2):
+        return _say("the scores are shares from 0 to 1. Give the gain in points, that is times 100.")
+    if not np.isclose(got[0], 4.0, atol=1e-6):
+        return _say(f"the mean gain here is 4 points, you have {got[0]:.3g}. Subtract scratch from pretrained.")
+    if got[2] - got[1] > 20:
+        return _say("the interval is that of two separate groups. Take the difference of each pair first.")
+    if not np.allclose(got[1:], [1.516, 6.484], atol=1e-2):
+        return _say(
+            f"the interval of the example is 1.52 to 6.48, you have {got[1]:.2f} to {got[2]:.2f}. "
+            "With three pairs it is a t interval with two degrees of freedom; kp.results.interval gives it."
+        )
+    return _say(None)
+
+
+def leak_count(function):
+    """Notebook 01: `function(train_clusters, test_clusters)` counts the test rows that have a twin in train."""
+    train, test = np.array([0, 1, 2, 2, 5]), np.array([2, 2, 3, 5, 7, 7])
+    answer = function(train.copy(), test.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one whole number.")
+    if answer == 2:
+        return _say("you count clusters. Count the test rows in them: one cluster may hold several.")
+    if answer == 4:
+        return _say("you count train rows, or twins inside the test part. Count test rows with a twin in train.")
+    return _say(None if answer == 3 else f"the example has 3 such rows, you found {answer}.")
+
+
+def word_deletion(function):
+    """Notebook 01: `function(text, share, rng)` leaves out each word with probability `share`, but never all words."""
+    rng = np.random.default_rng(0)
+    words = [f"w{number}" for number in range(1000)]
+    answer = function(" ".join(words), 0.3, rng)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return a string.")
+    kept = answer.split()
+    if [word for word in words if word in set(kept)] != kept:
+        return _say("the words that are kept must stand in their old order, and none may be new.")
+    if not 640 <= len(kept) <= 760:
+        return _say(f"with share 0.3 about 700 of 1,000 words should be kept; you kept {len(kept)}.")
+    if any(not function("alone here", 0.95, np.random.default_rng(seed)).strip() for seed in range(50)):
+        return _say("a short text can lose all its words. Keep at least one.")
+    return _say(None)
+
+
+def dense_parameters(answer):
+    """Notebook 02: the number of parameters of a 784-512-10 network."""
+    if _unsolved(answer):
+        return _say("there is no number yet. Count the weights and the biases of both layers.")
+    hints = {
+        784 * 512 + 512 * 10: "the biases are missing: one for each unit of the two layers.",
+        784 * 512 + 512: "the second layer is missing.",
+        784 * 512 * 10: "the layers stand one after the other: add their weights, don't multiply them.",
+    }
+    right = 784 * 512 + 512 + 512 * 10 + 10
+    return _say(None if answer == right else hints.get(answer, f"not {answer:,}. Inputs times units, plus units."))
+
+
+def macro_f1(function):
+    """Notebook 02: `function(confusion)` returns the macro-averaged F1 of a confusion matrix (rows: truth)."""
+    confusion = np.array([[8, 2, 0], [1, 3, 0], [0, 3, 3]])
+    answer = function(confusion.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    precision, recall = np.diag(confusion) / confusion.sum(0), np.diag(confusion) / confusion.sum(1)
+    f1 = 2 * precision * recall / (precision + recall)
+    hints = [
+        (
+            np.average(f1, weights=confusion.sum(1)),
+            "this is the weighted average. Macro weighs all classes alike.",
+        ),
+        (np.trace(confusion) / confusion.sum(), "this is accuracy, which is also the micro average."),
+        (
+            2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean()),
+            "take F1 for each class first, then the mean.",
+        ),
+        (precision.mean(), "this is the mean precision."),
+        (recall.mean(), "this is the mean recall."),
+    ]
+    if np.ndim(answer) == 0 and np.isclose(answer, f1.mean(), atol=1e-6):
+        return _say(None)
+    near = [hint for value, hint in hints if np.ndim(answer) == 0 and np.isclose(answer, value, atol=1e-6)]
+    return _say(near[0] if near else f"the example's macro F1 is {f1.mean():.4f}, you have {answer}.")
+
+
+def convolution_sizes(answer):
+    """Notebook 03: the side of the feature map after conv 5x5 valid, pool 2, conv 3x3 same, conv 3x3 stride 2 same."""
+    if _unsolved(answer):
+        return _say("there is no list yet. Write the four sides, for instance [28, 14, 14, 7].")
+    answer, right = list(answer), [24, 12, 12, 6]
+    if answer == right:
+        return _say(None)
+    if len(answer) != 4:
+        return _say(f"four layers give four sides; you have {len(answer)}.")
+    layers = ["5x5 'valid'", "pooling by 2", "3x3 'same'", "3x3 'same' with stride 2"]
+    rules = [
+        "valid: side - kernel + 1",
+        "half, rounded down",
+        "same keeps the side",
+        "same with a stride: side / stride, rounded up",
+    ]
+    first = next(k for k in range(4) if answer[k] != right[k])
+    return _say(f"after {layers[first]} the side is not {answer[first]}. The rule is: {rules[first]}.")
+
+
+def shift_images(function):
+    """Notebook 03: `function(images, rng)` shifts each image by its own -2 to 2 pixels, filling with zeros."""
+    image = np.zeros((28, 28, 1), "uint8")
+    image[10:18, 10:18] = 255
+    images = np.repeat(image[None], 200, 0)
+    before = images.copy()
+    answer = function(images, np.random.default_rng(0))
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return an array of the same shape.")
+    if not np.array_equal(images, before):
+        return _say("the input array was changed. Work on a copy.")
+    if np.shape(answer) != images.shape or answer.dtype != images.dtype:
+        return _say(f"wanted {images.dtype} {images.shape}, got {np.asarray(answer).dtype} {np.shape(answer)}.")
+    corners = {tuple(np.argwhere(shifted[..., 0] > 0).min(0) - 10) if shifted.any() else None for shifted in answer}
+    if len(corners) == 1:
+        return _say("all images are shifted alike. Draw a shift for each image.")
+    if any(corner is None or max(map(abs, corner)) > 2 for corner in corners):
+        return _say("a shift is larger than 2 pixels.")
+    if len(corners) < 20:
+        return _say(f"of the 25 shifts from -2 to 2 only {len(corners)} occur. rng.integers leaves its upper end out.")
+    edge = np.zeros((50, 28, 28, 1), "uint8")
+    edge[:, :, 27] = 255
+    if any(shifted[:, :3].any() for shifted in function(edge, np.random.default_rng(1))):
+        return _say("what leaves on one side comes back on the other. np.roll does that; fill with zeros.")
+    return _say(None)

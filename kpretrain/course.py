@@ -1,0 +1,766 @@
+"""Run the course: execute the numbered notebooks and put what they found on one page.
+
+`run` executes every notebook from a fresh kernel, `render_page` makes the self-contained HTML page,
+and `links` keeps the public address in badges, set-up cells and README equal to pyproject.toml's.
+"""
+
+import asyncio
+import base64
+import datetime
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+import mistune
+import nbformat
+from ipykernel.kernelspec import make_ipkernel_cmd
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILES = ("fast", "full")
+KEY_RESULT_TAG = "key-result"
+
+# nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
+_LOG = logging.getLogger("kpretrain.course.nbclient")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class CourseError(ValueError):
+    """A mistake that the user can mend; its message says how."""
+
+
+@dataclass
+class Result:
+    """What became of one notebook.
+
+    Attributes
+    ----------
+    name, title : str
+        The file's stem and its first heading.
+    status : str
+        "passed", "failed", "stopped" (by Ctrl-C) or "not run".
+    seconds : float
+        Wall time, start of the kernel included.
+    cells : int
+        How many code cells the notebook has.
+    cell : int or None
+        The code cell that failed or was stopped, counted from 1 as Jupyter's `[n]` does.
+    source, error, traceback : str
+        That cell's source, why it failed in one line, and the whole traceback without colours.
+    figures : list of dict
+        Every PNG output: `source` (a data URI), `alt`, `width`, `height`, `wide`.
+    key_result : str
+        Markdown of the outputs of the cells tagged "key-result".
+    executed : pathlib.Path or None
+        The executed copy.
+    """
+
+    name: str
+    title: str
+    status: str = "not run"
+    seconds: float = 0.0
+    cells: int = 0
+    cell: int | None = None
+    source: str = ""
+    error: str = ""
+    traceback: str = ""
+    figures: list = field(default_factory=list)
+    key_result: str = ""
+    executed: Path | None = None
+
+    def reason(self):
+        """Return one line that names the notebook, the cell and why it did not pass."""
+        where = f" in cell {self.cell} of {self.cells}" if self.cell else ""
+        return f"{self.name}: {self.status}{where}: {self.error}"
+
+
+def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place=False, timeout=1800):
+    """Execute the numbered notebooks in order, each from a fresh kernel.
+
+    A failing notebook does not keep the others from running. Ctrl-C stops cleanly: what is done is kept.
+    After each notebook its executed copy and `index.html` are written, so that a crash loses nothing.
+
+    Parameters
+    ----------
+    notebooks : path-like, default=None
+        The folder with `NN_*.ipynb`; None is the repository's `notebooks/`. The kernels run in it.
+    profile : {"fast", "full"}, default="fast"
+        Which of each notebook's two settings to run, handed over as `$KPRETRAIN_PROFILE`.
+    only : str or list of str or int, default=None
+        The numbers to run, such as "03,07"; None runs all.
+    out : path-like, default="course-run"
+        Where the executed copies and `index.html` go.
+    in_place : bool, default=False
+        Also write a notebook that passed back over its source.
+    timeout : float, default=1800
+        Seconds that one cell may take; 0 or None sets no limit.
+
+    Returns
+    -------
+    results : list of Result
+        One for each chosen notebook, in order.
+
+    Raises
+    ------
+    CourseError
+        If the folder, a number or the profile does not exist.
+    """
+    if profile not in PROFILES:
+        raise CourseError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
+    _refuse_running_loop()
+    paths = _find(notebooks, only)
+    out = Path(out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    plans = [_plan(path, out, profile) for path in paths]
+    results = [plan.result for plan in plans]
+    progress = _Progress(plans)
+    started = time.perf_counter()
+    try:
+        for plan in plans:
+            progress.start_notebook(plan)
+            _run_one(plan, out, profile, in_place, timeout, progress)
+            progress.end_notebook(plan)
+            _write_index(results, out, profile, time.perf_counter() - started)
+            if plan.result.status == "stopped":
+                break
+    except KeyboardInterrupt:
+        pass  # between two notebooks: what is done stays, the rest is "not run"
+    finally:
+        progress.close()
+    index = _write_index(results, out, profile, time.perf_counter() - started)
+    print(_summary(results))
+    print(f"\nThe page: {index}")
+    return results
+
+
+def exit_code(results):
+    """Return 0 if all notebooks passed, 130 if Ctrl-C stopped the run, 1 if one failed."""
+    statuses = {result.status for result in results}
+    if statuses & {"stopped", "not run"}:
+        return 130
+    return 1 if "failed" in statuses else 0
+
+
+# Find and plan
+
+
+def _refuse_running_loop():
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise CourseError("The course can't be run from inside a notebook. In a terminal: python -m kpretrain run")
+
+
+def _find(folder, only):
+    """Return the chosen notebooks' paths, sorted by number."""
+    folder = (ROOT / "notebooks") if folder is None else Path(folder).resolve()
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise CourseError(
+            f"There are no notebooks NN_*.ipynb in {folder}. Run the command in a clone of the repository, "
+            "or name the folder with --notebooks."
+        )
+    if only is None:
+        return found
+    wanted = only.split(",") if isinstance(only, str) else only if isinstance(only, (list, tuple)) else [only]
+    wanted = [str(number).strip().zfill(2) for number in wanted if str(number).strip()]
+    existing = [path.name[:2] for path in found]
+    unknown = [number for number in wanted if number not in existing]
+    if unknown or not wanted:
+        raise CourseError(f"There is no notebook {', '.join(unknown) or repr(only)}; there are {', '.join(existing)}.")
+    return [path for path in found if path.name[:2] in wanted]
+
+
+@dataclass
+class _Plan:
+    """A notebook about to run: its cells, and how long each is expected to take."""
+
+    path: Path
+    notebook: nbformat.NotebookNode | None
+    weights: list
+    result: Result
+
+
+def _plan(path, out, profile):
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # whatever is wrong with the file, the other notebooks can run
+        reason = f"the file can't be read: {type(error).__name__}: {_first_line(str(error))}"
+        return _Plan(path, None, [], Result(path.stem, path.stem, error=reason))
+    cells = _code_cells(notebook)
+    title = next((heading for cell in notebook.cells if (heading := _heading(cell))), path.stem)
+    seconds = _recorded_seconds(notebook, out / path.name, profile)
+    known = [seconds[cell.get("id")] for cell in cells if cell.get("id") in seconds]
+    usual = sum(known) / len(known) if known else 1.0
+    weights = [max(seconds.get(cell.get("id"), usual), 0.02) for cell in cells]
+    return _Plan(path, notebook, weights, Result(path.stem, title, cells=len(cells)))
+
+
+def _recorded_seconds(notebook, earlier, profile):
+    """Return `{cell id: seconds}` of an earlier run: this machine's own if there is one, else the committed run's."""
+    try:
+        previous = json.loads(earlier.read_text(encoding="utf-8"))
+        if previous["metadata"]["kpretrain"]["profile"] != profile:
+            previous = notebook
+    except (OSError, ValueError, KeyError, TypeError):
+        previous = notebook
+    recorded = {cell.get("id"): cell["metadata"].get("kpretrain", {}).get("seconds") for cell in previous["cells"]}
+    return {identity: seconds for identity, seconds in recorded.items() if isinstance(seconds, (int, float))}
+
+
+def _code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _heading(cell):
+    """Return the first heading of a markdown cell as plain text, or None."""
+    if cell.cell_type != "markdown":
+        return None
+    match = re.search(r"^#+\s+(.+)$", cell.source, flags=re.MULTILINE)
+    return re.sub(r"[*`]", "", match.group(1)).strip() if match else None
+
+
+# Execute
+
+
+class _ThisPython(KernelSpecManager):
+    """The kernel is the Python that runs the command, whatever kernels the user has registered."""
+
+    def get_kernel_spec(self, kernel_name):
+        return KernelSpec(argv=make_ipkernel_cmd(), display_name="Python 3", language="python")
+
+
+def _run_one(plan, out, profile, in_place, timeout, progress):
+    """Execute one notebook, fill in its result, and write the executed copy."""
+    result, notebook = plan.result, plan.notebook
+    if notebook is None:
+        result.status = "failed"
+        return
+    _clear(notebook)
+    notebook.metadata["kpretrain"] = {"profile": profile}
+    started = time.perf_counter()
+    try:
+        asyncio.run(_execute(plan, _environment(profile), timeout, progress))
+    except KeyboardInterrupt:  # before the event loop took over, or a second Ctrl-C
+        result.status = "stopped"
+    result.seconds = time.perf_counter() - started
+    _drop_widgets(notebook)
+    result.figures, result.key_result = _figures(notebook, result.title), _key_result(notebook)
+    text = nbformat.writes(notebook) + "\n"
+    result.executed = _write(out / plan.path.name, text)
+    if in_place and result.status == "passed":
+        _write(plan.path, text)
+
+
+async def _execute(plan, environment, timeout, progress):
+    result = plan.result
+    manager = AsyncKernelManager(kernel_spec_manager=_ThisPython())
+    client = NotebookClient(
+        plan.notebook,
+        km=manager,
+        timeout=timeout or None,
+        startup_timeout=120,
+        record_timing=False,
+        log=_LOG,
+        resources={"metadata": {"path": str(plan.path.parent)}},
+    )
+    ticker = asyncio.ensure_future(progress.tick())
+    # What the kernel's process itself writes (TensorFlow's start-up lines) would tear the progress bar, and
+    # explains a kernel that died.
+    log = tempfile.TemporaryFile()
+    try:
+        await client.async_start_new_kernel(env=environment, stdout=log, stderr=log)
+        await client.async_start_new_kernel_client()
+        await _execute_cells(client, plan, progress)
+        result.status = "passed"
+    except (Exception, asyncio.CancelledError) as error:
+        # On Ctrl-C asyncio cancels this task, and nbclient may report that as a dead kernel.
+        if asyncio.current_task().cancelling():
+            result.status, result.error = "stopped", "Ctrl-C"
+        elif isinstance(error, asyncio.CancelledError):
+            raise
+        else:
+            result.status = "failed"
+            result.error, result.traceback = await _explain(error, manager, timeout, log)
+            _leave_trace(plan, error)
+    finally:
+        ticker.cancel()
+        if client.kc is not None:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            await manager.shutdown_kernel(now=True)
+        log.close()
+
+
+async def _execute_cells(client, plan, progress):
+    number = 0
+    for index, cell in enumerate(plan.notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        number += 1
+        plan.result.cell, plan.result.source = number, cell.source
+        progress.start_cell(number)
+        started = time.perf_counter()
+        await client.async_execute_cell(cell, index, execution_count=number)
+        cell.metadata["kpretrain"] = {"seconds": round(time.perf_counter() - started, 2)}
+        progress.end_cell()
+    plan.result.cell, plan.result.source = None, ""
+
+
+async def _explain(error, manager, timeout, log):
+    """Return why a notebook failed, in one line, and the traceback."""
+    if isinstance(error, CellExecutionError):
+        message = _shorten(_first_line(_plain(error.evalue)), 300)
+        return f"{error.ename}: {message}" if message else error.ename, _plain(error.traceback)
+    if isinstance(error, CellTimeoutError):
+        return f"the cell took longer than the {timeout:g} s allowed (--timeout sets the limit)", ""
+    if isinstance(error, DeadKernelError):
+        code = await manager.provisioner.poll() if manager.provisioner else None
+        hint = "; killed, most likely because memory ran out" if code == -9 else ""
+        return f"the kernel died (exit code {code}{hint})", _tail(log)
+    return f"{type(error).__name__}: {_first_line(str(error))}", _plain(str(error))
+
+
+def _tail(log, lines=20):
+    """Return the last lines that the kernel's process wrote, without the Jupyter kernel's own notices."""
+    log.seek(0)
+    written = _plain(log.read().decode("utf-8", errors="replace")).splitlines()
+    return "\n".join([line for line in written if line.strip() and "[IPKernelApp]" not in line][-lines:])
+
+
+def _leave_trace(plan, error):
+    """Show in the executed copy, too, why a cell ended that raised nothing itself."""
+    if isinstance(error, CellExecutionError) or not plan.result.cell:
+        return
+    cell = _code_cells(plan.notebook)[plan.result.cell - 1]
+    reason = plan.result.error
+    cell.outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=reason, traceback=[reason]))
+
+
+def _environment(profile):
+    """Return the kernel's environment; paths are absolute, since it runs in the notebooks' folder."""
+    environment = dict(os.environ, KPRETRAIN_PROFILE=profile)
+    for name in ("KPRETRAIN_DATA", "KPRETRAIN_CACHE"):
+        if environment.get(name):
+            environment[name] = str(Path(environment[name]).expanduser().resolve())
+    # A back end chosen for scripts (Agg on a server) would keep the figures out of the notebook.
+    environment.pop("MPLBACKEND", None)
+    return environment
+
+
+# The notebook's content
+
+
+def _clear(notebook):
+    """Take out the outputs of earlier runs, so that a cell that is not reached shows none, and all that is volatile."""
+    notebook.metadata.pop("widgets", None)
+    for number, cell in enumerate(notebook.cells):
+        if notebook.nbformat_minor >= 5:
+            cell.setdefault("id", f"cell-{number}")
+        for volatile in ("execution", "kpretrain", "ExecuteTime"):
+            cell.metadata.pop(volatile, None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def _drop_widgets(notebook):
+    """Take out views of widgets: without their state they show nothing."""
+    for output in _outputs(notebook.cells):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def _outputs(cells):
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def _figures(notebook, title):
+    """Return every PNG output as a dict for the page; the alternative text names the section it stands in."""
+    figures, heading = [], title
+    for cell in notebook.cells:
+        heading = _heading(cell) or heading
+        for output in _outputs([cell]):
+            content = re.sub(r"\s", "", output.get("data", {}).get("image/png", ""))
+            size = _png_size(content)
+            if size is None:
+                continue
+            about = output.get("metadata", {}).get("image/png", {})
+            alt = about.get("alt") or f"Figure {len(figures) + 1} of {title}: {heading}"
+            figures.append(
+                {
+                    "source": f"data:image/png;base64,{content}",
+                    "alt": alt,
+                    "width": size[0],
+                    "height": size[1],
+                    "wide": size[0] > 1.9 * size[1],
+                }
+            )
+    return figures
+
+
+def _png_size(content):
+    """Return width and height of a base64 PNG, or None if it is none."""
+    try:
+        start = base64.b64decode(content[:64])
+    except ValueError:
+        return None
+    if len(start) < 24 or not start.startswith(_PNG_SIGNATURE):
+        return None
+    return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+
+
+def _key_result(notebook):
+    """Return the markdown that the cells tagged "key-result" left; plain text stands in where there is none."""
+    cells = [cell for cell in notebook.cells if KEY_RESULT_TAG in cell.metadata.get("tags", [])]
+    parts = []
+    for output in _outputs(cells):
+        data = output.get("data", {})
+        if "text/markdown" in data:
+            parts.append(data["text/markdown"].strip())
+        elif "image/png" not in data and (text := data.get("text/plain") or output.get("text")):
+            parts.append(f"```\n{_plain(text).strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _plain(text):
+    """Return the text without terminal colours."""
+    return _ANSI.sub("", text)
+
+
+def _first_line(text):
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _write(path, text):
+    """Write a file in one step: a reader sees the old or the new one, never a half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+# Progress
+
+
+class _Progress:
+    """A bar over all cells of all notebooks, with the time left; plain lines where there is no terminal.
+
+    The time left comes from the seconds that the cells took in an earlier run, scaled by the pace of this one.
+    """
+
+    # So many expected seconds must pass before this run's pace counts as much as the recorded one.
+    PRIOR = 3.0
+
+    def __init__(self, plans):
+        self.plans = len(plans)
+        self.plan, self.done, self.cells, self.number = None, 0, 0, 0
+        self.spent = self.expected = self.current = 0.0
+        self.ahead = sum(sum(plan.weights) for plan in plans)
+        self.cell_started = time.perf_counter()
+        self.bar = None
+        if _terminal_has_room():
+            self.bar = tqdm(
+                desc="starting",
+                total=sum(plan.result.cells for plan in plans),
+                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
+                dynamic_ncols=True,
+            )
+
+    def start_notebook(self, plan):
+        self.plan, self.done, self.number = plan, self.done + 1, 0
+        self.current, self.cell_started = 0.0, time.perf_counter()
+        self._show()
+        if self.bar is None:
+            line = f"[{self.done}/{self.plans}] {plan.path.stem}: {plan.result.cells} cells"
+            print(line, file=sys.stderr, flush=True)
+
+    def start_cell(self, number):
+        self.number, self.cell_started = number, time.perf_counter()
+        self.current = self.plan.weights[number - 1]
+        self.ahead -= self.current
+        self._show()
+
+    def end_cell(self):
+        self.spent += time.perf_counter() - self.cell_started
+        self.expected += self.current
+        self.current, self.cell_started = 0.0, time.perf_counter()
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def end_notebook(self, plan):
+        result = plan.result
+        # Cells that were not reached are no longer ahead.
+        self.ahead -= sum(plan.weights[self.number :])
+        self.current = 0.0
+        self.cells += result.cells
+        if self.bar is not None:
+            self.bar.n = self.cells
+            self._show()
+            return
+        said = f"{result.name}: passed" if result.status == "passed" else result.reason()
+        left = f", about {duration(round(self.left()))} left" if self.done < self.plans else ""
+        line = f"[{self.done}/{self.plans}] {said} ({duration(result.seconds)}{left})"
+        print(line, file=sys.stderr, flush=True)
+
+    def left(self):
+        """Return the estimated seconds left."""
+        pace = (self.spent + self.PRIOR) / (self.expected + self.PRIOR)
+        in_cell = time.perf_counter() - self.cell_started
+        return pace * self.ahead + max(pace * self.current - in_cell, 0.0)
+
+    async def tick(self):
+        """Keep the clock of the bar going while a long cell runs."""
+        while True:
+            self._show()
+            await asyncio.sleep(1)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def _show(self):
+        if self.bar is None:
+            return
+        where = f"cell {self.number} of {self.plan.result.cells}" if self.number else "starting the kernel"
+        self.bar.set_description_str(f"{self.plan.path.stem}, {where}", refresh=False)
+        self.bar.set_postfix_str(f"about {duration(round(self.left()))} left", refresh=True)
+
+
+def _terminal_has_room():
+    """Tell whether stderr is a terminal; one that does not know its size (some containers) shows no bar."""
+    try:
+        return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
+    except (OSError, ValueError):
+        return False
+
+
+def duration(seconds):
+    """Return seconds as text that is easy to read: "8.4 s", "12 s", "3 min 05 s", "1 h 02 min"."""
+    if seconds < 9.95 and not isinstance(seconds, int):
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _summary(results):
+    """Return the closing table as text, and one line for each notebook that did not pass."""
+    header = ("notebook", "status", "time", "figures", "key result")
+    width = max(shutil.get_terminal_size((120, 20)).columns, 60)
+    rows = [
+        (
+            result.name,
+            result.status,
+            "" if result.status == "not run" else duration(result.seconds),
+            str(len(result.figures)),
+            re.sub(r"[*`]", "", _first_line(result.key_result.replace("```", ""))),
+        )
+        for result in results
+    ]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
+    room = max(width - sum(widths) - 8, 20)
+    lines = [
+        "",
+        *("  ".join([*map(str.ljust, row[:4], widths), _shorten(row[4], room)]).rstrip() for row in [header, *rows]),
+    ]
+    lines.insert(2, "-" * min(max(map(len, lines)), width))
+    for result in results:
+        if result.status in ("failed", "stopped"):
+            lines += ["", result.reason()]
+            lines += [f"    {line}" for line in result.source.splitlines()[:3]]
+    return "\n".join(lines)
+
+
+def _shorten(text, room):
+    return text if len(text) <= room else text[: room - 3].rstrip() + "..."
+
+
+# The page
+
+
+class _SafeRenderer(mistune.HTMLRenderer):
+    """Markdown to HTML that loads nothing: raw HTML is escaped, links and images leave their text."""
+
+    def link(self, text, url, title=None):
+        return text
+
+    def image(self, text, url, title=None):
+        return text
+
+    def heading(self, text, level, **attributes):
+        return f"<p><strong>{text}</strong></p>\n"
+
+
+_markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
+
+
+def render_page(title, facts, cards, intro=""):
+    """Return one self-contained HTML page: no script, no external resource.
+
+    Parameters
+    ----------
+    title : str
+        The page's title and first heading.
+    facts : list of (str, str)
+        Names and values for the head of the page, such as `("Profile", "fast")`.
+    cards : list of dict
+        One per section: `id`, `title`, and any of `status` ("passed", "failed", "stopped", "not run"), `note` (a short
+        text beside the status, such as the time), `link` (a relative address), `markdown` (the key result), `figures`
+        (as in `Result`), and `error` (a dict of `summary`, `source`, `traceback`).
+    intro : str, default=""
+        A sentence under the heading.
+
+    Returns
+    -------
+    page : str
+        All text in it is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["markdown"] = lambda text: jinja2.filters.Markup(_markdown(text))
+    return environment.get_template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
+
+
+def _write_index(results, out, profile, seconds):
+    counts = [
+        f"{sum(result.status == status for result in results)} {status}"
+        for status in ("passed", "failed", "stopped", "not run")
+        if any(result.status == status for result in results)
+    ]
+    facts = [
+        ("Notebooks", ", ".join(counts)),
+        ("Total time", duration(seconds)),
+        ("Profile", profile),
+        ("Date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
+        ("Versions", ", ".join(_versions())),
+        ("Machine", f"{_cores()} cores, {platform.system()} {platform.machine()}"),
+    ]
+    page = render_page("kpretrain: the course, executed", facts, [_card(result, out) for result in results])
+    return _write(out / "index.html", page)
+
+
+def _card(result, out):
+    error = None
+    if result.status in ("failed", "stopped"):
+        source = result.source.splitlines()
+        shown = "\n".join(source[:6] + (["..."] if len(source) > 6 else []))
+        where = f"Cell {result.cell} of {result.cells}" if result.cell else "Before the first cell"
+        error = {"summary": f"{where}: {result.error}", "source": shown, "traceback": result.traceback}
+    return {
+        "id": result.name,
+        "title": result.title,
+        "status": result.status,
+        "note": "" if result.status == "not run" else duration(result.seconds),
+        "link": os.path.relpath(result.executed, out) if result.executed else "",
+        "markdown": result.key_result,
+        "figures": result.figures,
+        "error": error,
+    }
+
+
+def _versions():
+    versions = [f"Python {platform.python_version()}"]
+    for label, package in (("Keras", "keras"), ("TensorFlow", "tensorflow")):
+        try:
+            versions.append(f"{label} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{label} not installed")
+    return versions
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+# The public address
+
+_COLAB = "https://colab.research.google.com/github/"
+# The badge opens the notebook it stands in; a plain Colab link may open another one.
+_BADGE = re.compile(
+    r"(colab-badge\.svg\)\]\()https://colab\.research\.google\.com/github/[^)\s]*/blob/[^/)\s]+/([^)\s]+)"
+)
+_COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/")
+# In a notebook's JSON the quotes of the line REPOSITORY = "..." are escaped.
+_SETUP = re.compile(r"""(\bREPOSITORY\s*=\s*\\?["'])https?://[^"'\\\s]+""")
+_CLONE = re.compile(
+    r"""(\bgit clone (?:-\S+ (?:\d+ )?)*)https://github\.com/[^/\s"'`\\]+/[^/\s"'`\\;&]+?(?=(?:\.git)?[\s"'`\\;&]|\.git$|$)"""
+)
+
+
+def links(write=False, root=None):
+    """Hold the Colab badges, set-up cells and clone commands equal to pyproject.toml's Repository.
+
+    Parameters
+    ----------
+    write : bool, default=False
+        Mend the files that disagree.
+    root : path-like, default=None
+        The repository; None is the one this package lies in.
+
+    Returns
+    -------
+    changed : list of str
+        The files, relative to `root`, that disagree, or disagreed before they were mended.
+
+    Raises
+    ------
+    CourseError
+        If pyproject.toml is missing or its Repository is no GitHub address.
+    """
+    root = ROOT if root is None else Path(root).resolve()
+    address = _repository(root / "pyproject.toml")
+    slug = address.removeprefix("https://github.com/")
+    notebooks = [path for path in sorted(root.glob("notebooks/**/*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+    changed = []
+    for path in [*notebooks, *root.glob("README.md")]:
+        old = path.read_bytes().decode("utf-8")
+        name = path.relative_to(root).as_posix()
+        new = _COLAB_LINK.sub(f"{_COLAB}{slug}/blob/", old)
+        if path.suffix == ".ipynb":
+            new = _BADGE.sub(rf"\g<1>{_COLAB}{slug}/blob/main/{name}", new)
+            new = _SETUP.sub(rf"\g<1>{address}", new)
+        new = _CLONE.sub(rf"\g<1>{address}", new)
+        if new != old:
+            changed.append(name)
+            if write:
+                _write(path, new)
+    return changed
+
+
+def _repository(pyproject):
+    try:
+        address = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    except FileNotFoundError:
+        raise CourseError(f"{pyproject} is not there. Run the command in a clone of the repository.") from None
+    except KeyError:
+        raise CourseError(f"{pyproject} has no Repository under [project.urls]; add it.") from None
+    address = address.rstrip("/").removesuffix(".git")
+    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
+        raise CourseError(f"Repository in {pyproject} is {address!r}; Colab opens https://github.com/OWNER/NAME only.")
+    return address

@@ -1,0 +1,697 @@
+"""Datasets of raw rows: MNIST, digits, the docstrings corpus, image folders and text tables.
+
+A dataset's parts are `(x, y)`: uint8 images `(n, height, width, channels)`, strings or paths in `x`,
+class numbers in `y`. Nothing is scaled, tokenised or cleaned here: each model owns its preprocessing.
+A test part always exists and is apart from the others.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from . import clean
+
+_REPOSITORY_DATA = Path(__file__).parents[1] / "data"
+_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+_TIMEOUT = 20  # seconds without an answer before a download is given up
+
+_loaded = {}
+
+
+class DataError(ValueError):
+    """A file or table that cannot be used; the message names it and the mend."""
+
+
+class Part(NamedTuple):
+    """One part of a dataset: `x` raw rows, `y` class numbers (int64), both of length n."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Raw rows in three parts that share no row.
+
+    Attributes
+    ----------
+    train, validation, test : Part
+        `(x, y)`; `x` is uint8 `(n, height, width, channels)`, or strings, or paths.
+    class_names : list of str
+        `class_names[k]` is the name of class `k`.
+    source : str
+        Where the rows come from, in words.
+    removed : pandas.DataFrame
+        Rows left out, each with its `reason`. Often empty.
+    """
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    class_names: list
+    source: str
+    removed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"reason": []}), repr=False)
+
+    @property
+    def unlabelled(self):
+        """The rows of `train` without their labels."""
+        return self.train.x
+
+    def __repr__(self):
+        sizes = ", ".join(f"{len(getattr(self, part).y):,} {part}" for part in ("train", "validation", "test"))
+        text = f"{self.name}: {sizes} rows in {len(self.class_names)} classes, from {self.source}"
+        if len(self.removed):
+            counts = self.removed["reason"].value_counts()
+            text += "; left out " + ", ".join(f"{n:,} ({reason})" for reason, n in counts.items())
+        return text
+
+
+def loaded():
+    """Return what this process has loaded so far: dataset name -> source."""
+    return dict(_loaded)
+
+
+def cache_folder():
+    """Return the folder for cached files, `$KPRETRAIN_CACHE` or the user's cache folder; it may not exist yet."""
+    import platformdirs
+
+    return Path(os.environ.get("KPRETRAIN_CACHE") or platformdirs.user_cache_dir("kpretrain", appauthor=False))
+
+
+def load(name, *, seed=0):
+    """Load one of the course's datasets.
+
+    Parameters
+    ----------
+    name : {"mnist", "digits", "docstrings"}
+        "mnist" is looked for in `$KPRETRAIN_DATA`, the repository's `data/`, Keras's cache, then the
+        network (unless `KPRETRAIN_OFFLINE=1`); if it is nowhere, scikit-learn's digits stand in and a line says so.
+    seed : int
+        Draws the validation part out of train, where the source has none.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a file that was found is damaged. A damaged file is never replaced in silence.
+    ValueError
+        If there is no dataset of that name.
+    """
+    loaders = {"mnist": _load_mnist, "digits": _load_digits, "docstrings": _load_docstrings}
+    if name not in loaders:
+        raise ValueError(
+            f"No dataset {name!r}; choose one of {sorted(loaders)}, or use from_folder or from_table for your own."
+        )
+    return _announce(loaders[name](seed))
+
+
+def _announce(dataset):
+    _loaded[dataset.name] = dataset.source
+    print(dataset)
+    return dataset
+
+
+def _cut(labels, share, seed):
+    """Positions of a stratified, seeded cut: (the rest, the share)."""
+    from sklearn.model_selection import train_test_split
+
+    return train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=seed)
+
+
+# ---------------------------------------------------------------- MNIST and digits
+
+
+def _data_folder():
+    """The folder that `$KPRETRAIN_DATA` names, or None if it is not set."""
+    value = os.environ.get("KPRETRAIN_DATA")
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"KPRETRAIN_DATA is {value!r}, which is not a folder. Correct it, or unset it.")
+    return folder
+
+
+def _offline():
+    return os.environ.get("KPRETRAIN_OFFLINE", "") not in ("", "0")
+
+
+def _load_mnist(seed):
+    path, source, why_not = _find_mnist()
+    if path is None:
+        print(
+            f"mnist: {why_not}. Using scikit-learn's 1,797 digits instead: "
+            "fewer and coarser images, so scores are lower and noisier than on MNIST."
+        )
+        return _load_digits(seed)
+    arrays = read_mnist(path)
+    x, y = arrays["x_train"], arrays["y_train"]
+    rest, held = _cut(y, 1 / 12, seed)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return Dataset(
+        name="mnist",
+        train=Part(x[rest], y[rest]),
+        validation=Part(x[held], y[held]),
+        test=Part(arrays["x_test"], arrays["y_test"]),
+        class_names=[str(digit) for digit in range(10)],
+        source=f"{source}/mnist.npz (sha256 {digest})",
+    )
+
+
+def _find_mnist():
+    """(path, its folder in words, None), or (None, None, why it was not found)."""
+    keras_cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    folders = [
+        (_data_folder(), "$KPRETRAIN_DATA"),
+        (_REPOSITORY_DATA, "the repository's data"),
+        (keras_cache, "Keras's cache"),
+    ]
+    for folder, words in folders:
+        if folder is not None and (folder / "mnist.npz").is_file():
+            return folder / "mnist.npz", words, None
+    if _offline():
+        return None, None, "not on this machine, and KPRETRAIN_OFFLINE=1 forbids the network"
+    try:
+        return _download(_MNIST_URL, _MNIST_SHA256, keras_cache), "Keras's cache", None
+    except (OSError, ValueError) as error:  # no network, time-out, a folder that can't be written, wrong sha256
+        return None, None, f"not on this machine, and the download failed ({type(error).__name__})"
+
+
+def _download(url, sha256, folder):
+    """Fetch a file into `folder`: whole and with the right sha256, or not at all."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(timeout=_TIMEOUT, progressbar=False)
+    return Path(
+        pooch.retrieve(url, f"sha256:{sha256}", fname=url.rsplit("/", 1)[1], path=folder, downloader=downloader)
+    )
+
+
+def read_mnist(path):
+    """Read an `mnist.npz` and check it.
+
+    Returns
+    -------
+    dict
+        `x_train`, `x_test`: uint8 `(n, 28, 28, 1)`; `y_train`, `y_test`: int64 `(n,)`, 0 to 9.
+
+    Raises
+    ------
+    DataError
+        If the file is truncated, holds pickled objects, lacks an array or has wrong shapes or values.
+    """
+    path = Path(path)
+    mend = "Delete the file to have it downloaded again, or put a whole copy in its place."
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in ("x_train", "y_train", "x_test", "y_test"):
+                if key not in file:
+                    raise DataError(f"{path}: the array {key!r} is missing; it holds {sorted(file)}. {mend}")
+                arrays[key] = file[key]
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a readable mnist.npz ({error}). {mend}") from error
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.ndim != 3 or x.shape[1:] != (28, 28) or x.dtype != np.uint8:
+            raise DataError(f"{path}: x_{part} is {x.dtype} {x.shape}, wanted uint8 (n, 28, 28). {mend}")
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+            raise DataError(f"{path}: y_{part} is {y.dtype} {y.shape}, wanted {len(x)} integers. {mend}")
+        if set(np.unique(y)) != set(range(10)):
+            raise DataError(f"{path}: y_{part} must hold the digits 0 to 9, it holds {np.unique(y)[:12]}. {mend}")
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = x[..., None], y.astype("int64")
+    return arrays
+
+
+def _load_digits(seed):
+    """scikit-learn's digits at MNIST's size: 8x8 enlarged to 20x20 in the middle of 28x28.
+
+    Rows of the same writer stand together in the file, so the test part is its last fifth, not a
+    random draw: a random test set would share its writers with train.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = np.zeros((len(digits.images), 28, 28, 1), "uint8")
+    for row, image in zip(x, digits.images, strict=True):
+        small = Image.fromarray((image * (255 / 16)).astype("uint8"))
+        row[4:24, 4:24, 0] = small.resize((20, 20), Image.Resampling.BICUBIC)
+    y = digits.target.astype("int64")
+    first_test = len(y) - len(y) // 5
+    rest, held = _cut(y[:first_test], 1 / 6, seed)
+    return Dataset(
+        name="digits",
+        train=Part(x[rest], y[rest]),
+        validation=Part(x[held], y[held]),
+        test=Part(x[first_test:], y[first_test:]),
+        class_names=[str(digit) for digit in range(10)],
+        source="scikit-learn's load_digits, enlarged to 28x28",
+    )
+
+
+# ---------------------------------------------------------------- the docstrings corpus
+
+# The import names that make up the corpus, and the library each counts as. keras_core is Keras 3
+# before its release: the same library, and a rich source of near duplicates.
+LIBRARIES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "sklearn": "scikit-learn",
+    "matplotlib": "matplotlib",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "keras_core": "keras",
+    "keras_hub": "keras-hub",
+    "keras_cv": "keras-cv",
+}
+_READER_VERSION = 1  # raise it when the reader's output changes: it is part of the cache key
+
+
+def docstrings():
+    """Return the docstrings of the installed scientific packages as a raw table.
+
+    The files are parsed with `ast`; nothing is imported. The table is cached in `cache_folder()`,
+    keyed by the packages' versions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each documented or public module, class and function, in a fixed order: `library`, `module`, `name`,
+        `kind` (module, class or function), `text` (missing where there is no docstring) and `cluster` (int: rows of one
+        number are exact or near duplicates, -1 where the text is missing).
+
+    Raises
+    ------
+    DataError
+        If none of the packages is installed.
+    """
+    packages = {name: folder for name in LIBRARIES if (folder := _package_folder(name)) is not None}
+    if not packages:
+        raise DataError("None of the packages of the docstrings corpus is installed: pip install -r requirements.txt")
+    return _cached_table(f"docstrings-{_corpus_key(packages)}.parquet", lambda: _read_docstrings(packages))
+
+
+def _package_folder(name):
+    """The folder of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+def _corpus_key(packages):
+    distributions = importlib.metadata.packages_distributions()
+    versions = sorted(
+        f"{name}=={importlib.metadata.version(distributions[name][0])}" for name in packages if name in distributions
+    )
+    return hashlib.sha256("\n".join([str(_READER_VERSION), *versions]).encode()).hexdigest()[:16]
+
+
+def _read_docstrings(packages):
+    from joblib import Parallel, delayed
+
+    files = [
+        (name, path.relative_to(folder.parent).as_posix(), path)
+        for name, folder in packages.items()
+        for path in sorted(folder.rglob("*.py"))
+        if "tests" not in path.parts
+    ]
+    batches = [files[start : start + 200] for start in range(0, len(files), 200)]
+    rows = [row for batch in Parallel(n_jobs=-1)(delayed(_parse_files)(b) for b in batches) for row in batch]
+    table = pd.DataFrame(rows, columns=["library", "module", "name", "kind", "text"])
+    present = table["text"].notna()
+    table["cluster"] = -1
+    table.loc[present, "cluster"] = clean.duplicates(table.loc[present, "text"].tolist())
+    return table
+
+
+def _parse_files(files):
+    rows = []
+    for package, relative, path in files:
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue  # a template or a file for another Python version
+        module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        rows.extend((LIBRARIES[package], module, *row) for row in _documented(tree, ""))
+    return rows
+
+
+def _documented(node, prefix):
+    """Yield (name, kind, docstring or None) of a module, its classes and functions; private ones if documented."""
+    if isinstance(node, ast.Module):
+        yield "", "module", ast.get_docstring(node)
+    for child in getattr(node, "body", []):
+        is_class = isinstance(child, ast.ClassDef)
+        if is_class or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            name, text = prefix + child.name, ast.get_docstring(child)
+            if text or not child.name.startswith("_"):
+                yield name, "class" if is_class else "function", text
+            if is_class:
+                yield from _documented(child, name + ".")
+
+
+def _cached_table(file_name, build):
+    """Read a table from the cache, or build it and store it there in one step."""
+    path = cache_folder() / file_name
+    if path.is_file():
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+            print(f"{path}: the cached table is damaged ({type(error).__name__}); building it again.")
+    table = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            table.to_parquet(temporary)
+    except OSError as error:
+        print(
+            f"{path.parent}: the cache cannot be written ({error.strerror}), so this will be built again next time. "
+            "Set KPRETRAIN_CACHE to a folder that can."
+        )
+    return table
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary name beside `path`, moved into place only if the block succeeds.
+
+    Two processes may do this at once: each writes its own file, and the last move wins whole.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _load_docstrings(seed):
+    """The documented rows, split by a stable hash, so that `seed` changes nothing here."""
+    table = docstrings().dropna(subset=["text"])
+    part = _stable_part(table["library"] + "/" + table["module"])
+    cluster = table["cluster"].to_numpy()
+    near_test = (part != "test") & np.isin(cluster, cluster[part == "test"])
+    near_validation = (part == "train") & ~near_test & np.isin(cluster, cluster[part == "validation"])
+    removed = table[near_test | near_validation].drop(columns="cluster")
+    removed["reason"] = np.where(near_test, "duplicate of a test row", "duplicate of a validation row")[
+        near_test | near_validation
+    ]
+    class_names = sorted(set(LIBRARIES.values()) & set(table["library"]))
+    y = table["library"].map({name: number for number, name in enumerate(class_names)}).to_numpy("int64")
+    x = table["text"].to_numpy(object)
+
+    def rows(name):
+        chosen = (part == name) & ~near_test & ~near_validation
+        return Part(x[chosen], y[chosen])
+
+    return Dataset(
+        name="docstrings",
+        train=rows("train"),
+        validation=rows("validation"),
+        test=rows("test"),
+        class_names=class_names,
+        source=f"the docstrings of {len(class_names)} installed libraries",
+        removed=removed,
+    )
+
+
+def _stable_part(keys):
+    """Assign each key to a part by its SHA-256: 80 % train, 10 % validation, 10 % test, the same on every machine."""
+    number = {key: int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % 10 for key in set(keys)}
+    return np.array(["test", "validation", *["train"] * 8])[[number[key] for key in keys]]
+
+
+# ---------------------------------------------------------------- your own images and tables
+
+_IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+_PART_FOLDERS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
+    """Read a folder of images, one subfolder a class: `photos/<class>/*.jpg`.
+
+    A folder with `train/`, and `val/` or `test/` or both, keeps that split: where there is no test folder, `val` is
+    the test part, and a validation part is cut from train. Otherwise the images are split here, stratified by
+    class, and exact copies of an image never cross.
+
+    Parameters
+    ----------
+    folder : path
+    sizes : three floats
+        Shares of train, validation and test, where the folder has no split of its own.
+    minimum_side : int
+        Images with a shorter side, in pixels, are left out.
+
+    Returns
+    -------
+    Dataset
+        `x` holds paths as strings; `read_images` turns them into arrays. `removed` lists the files left out, and why.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing, has no images, has an empty class folder, or fewer than two classes.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder. It should hold a subfolder of images for each class.")
+    parts = {_PART_FOLDERS[p.name.lower()]: p for p in _subfolders(folder) if p.name.lower() in _PART_FOLDERS}
+    if "train" not in parts:
+        parts = {"all": folder}
+    table = pd.concat([_list_images(path).assign(part=part) for part, path in parts.items()], ignore_index=True)
+    table["reason"] = [_image_fault(path, minimum_side) for path in table["path"]]
+    removed, kept = table[table["reason"] != ""], table[table["reason"] == ""].drop(columns="reason")
+    kept, rare = _enough_per_class(kept, "label", 3 if "all" in parts else 1, folder)
+    removed = pd.concat([removed, rare])
+    if "all" in parts:
+        groups = clean.duplicate_images(kept["path"].tolist())
+        split = clean.split(kept["label"].to_numpy(), sizes, groups=groups, seed=seed)
+        kept["part"] = _part_names(split, len(kept))
+    elif "test" not in parts:
+        kept["part"] = kept["part"].replace("validation", "test")
+    if "validation" not in set(kept["part"]):
+        train = kept.index[kept["part"] == "train"]
+        kept.loc[train[_cut(kept.loc[train, "label"], 0.1, seed)[1]], "part"] = "validation"
+    return _announce(_dataset(folder.name, kept, "path", "label", f"the folder {folder.name}", removed))
+
+
+def _subfolders(folder):
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _list_images(folder):
+    rows = []
+    for class_folder in _subfolders(folder):
+        files = sorted(p for p in class_folder.rglob("*") if p.suffix.lower() in _IMAGE_ENDINGS)
+        if not files:
+            raise DataError(f"{class_folder}: no images in this class folder. Add some, or remove the folder.")
+        rows.extend((str(path), class_folder.name) for path in files)
+    if not rows:
+        raise DataError(f"{folder}: no class folders. Put the images of each class into a subfolder of its name.")
+    return pd.DataFrame(rows, columns=["path", "label"])
+
+
+def _image_fault(path, minimum_side):
+    """Why an image file cannot be used, or an empty string."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # PIL's errors for broken files
+        return "not a readable image"
+    return f"smaller than {minimum_side} pixels" if min(width, height) < minimum_side else ""
+
+
+def read_images(paths, size, *, grey=False):
+    """Read image files into one array.
+
+    Images are turned upright (EXIF), 16-bit ones scaled to 8 bits, transparent ones laid on white, and each is
+    enlarged or shrunk so that it covers `size`, then cropped in the middle: proportions are kept.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    size : (int, int)
+        Height and width in pixels.
+    grey : bool
+        One channel instead of three.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 `(n, height, width, 3)`, or `(n, height, width, 1)` if grey.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or is no image.
+    """
+    from PIL import Image, ImageOps
+
+    height, width = size
+    images = np.empty((len(paths), height, width, 1 if grey else 3), "uint8")
+    for row, path in zip(images, paths, strict=True):
+        try:
+            with Image.open(path) as file:
+                image = _eight_bit(ImageOps.exif_transpose(file)).convert("L" if grey else "RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: not a readable image ({error}). Replace the file, or remove it.") from error
+        row[:] = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)).reshape(row.shape)
+    return images
+
+
+def _eight_bit(image):
+    """An 8-bit image without transparency. PIL's own conversion clips 16-bit values at 255 instead of scaling."""
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype="float64")
+        top = 65535 if values.max() > 255 else 255
+        return Image.fromarray((values * (255 / top)).round().clip(0, 255).astype("uint8"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1, 0.1), encoding="utf-8", seed=0):
+    """Read a table of labelled texts.
+
+    Near duplicates (`clean.duplicates`), and rows of one `group`, never cross from one part to another.
+
+    Parameters
+    ----------
+    table : path or pandas.DataFrame
+        A CSV, TSV, JSONL or Parquet file, told by its ending.
+    text, label : str
+        Column names.
+    group : str, optional
+        A column whose values must stay together, for instance a user or a document.
+    encoding : str
+        Of a CSV, TSV or JSONL file.
+
+    Returns
+    -------
+    Dataset
+        `x` holds strings. `removed` lists the rows left out, and why: missing label, empty text, rare class.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, of another kind or encoding, lacks a column, or has fewer than two classes.
+    """
+    name = "table" if isinstance(table, pd.DataFrame) else Path(table).name
+    rows = table.copy() if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
+    for column in filter(None, (text, label, group)):
+        if column not in rows.columns:
+            raise DataError(f"{name}: no column {column!r}; it has {', '.join(map(str, rows.columns))}.")
+    if rows.empty:
+        raise DataError(f"{name}: the table has no rows.")
+    empty = rows[text].isna() | (rows[text].astype("string").str.strip().fillna("") == "")
+    reason = np.select([rows[label].isna(), empty], ["missing label", "empty text"], default="")
+    removed, kept = rows[reason != ""].assign(reason=reason[reason != ""]), rows[reason == ""].copy()
+    kept[text] = kept[text].astype(str)
+    kept[label] = _label_names(kept[label])
+    kept, rare = _enough_per_class(kept, label, 3, name)
+    groups = [clean.duplicates(kept[text].tolist())]
+    if group is not None:
+        groups.append(kept[group].to_numpy())
+    split = clean.split(kept[label].to_numpy(), sizes, groups=groups, seed=seed)
+    kept["part"] = _part_names(split, len(kept))
+    return _announce(_dataset(name, kept, text, label, f"the table {name}", pd.concat([removed, rare])))
+
+
+def _read_table(path, encoding):
+    readers = {
+        ".csv": lambda: pd.read_csv(path, encoding=encoding),
+        ".tsv": lambda: pd.read_csv(path, sep="\t", encoding=encoding),
+        ".jsonl": lambda: pd.read_json(path, lines=True, encoding=encoding),
+        ".parquet": lambda: pd.read_parquet(path),
+    }
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: cannot read {path.suffix or 'this'!r} files; use one of {', '.join(readers)}.")
+    try:
+        return readers[path.suffix.lower()]()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not {encoding} (byte {error.start} is {error.object[error.start]:#04x}). Name its encoding, "
+            "for instance from_table(path, encoding='latin-1')."
+        ) from error
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
+        raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:].upper()} ({error}).") from error
+
+
+def _label_names(labels):
+    """Labels as strings; whole numbers that a missing value turned into floats come back as whole numbers."""
+    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():
+        labels = labels.astype("int64")
+    return labels.astype(str)
+
+
+def _enough_per_class(table, label, least, name):
+    """Take out classes with fewer than `least` rows; at least two classes must be left."""
+    counts = table[label].map(table[label].value_counts())
+    kept, rare = table[counts >= least].copy(), table[counts < least]
+    if kept[label].nunique() < 2:
+        raise DataError(
+            f"{name}: {kept[label].nunique()} of {table[label].nunique()} classes have {least} or more usable rows; "
+            "two are needed. Add rows or classes."
+        )
+    return kept, rare.assign(reason=f"class with fewer than {least} rows")
+
+
+def _part_names(split, n):
+    parts = np.empty(n, object)
+    for name, positions in zip(("train", "validation", "test"), split, strict=True):
+        parts[positions] = name
+    return parts
+
+
+def _dataset(name, table, x, y, source, removed):
+    class_names = sorted(table.loc[table["part"] == "train", y].unique())
+    unseen = ~table[y].isin(class_names)
+    removed = pd.concat([removed, table[unseen].assign(reason="class that train does not have")])
+    table = table[~unseen]
+    number = {class_name: k for k, class_name in enumerate(class_names)}
+
+    def rows(part):
+        chosen = table[table["part"] == part]
+        return Part(chosen[x].to_numpy(object), chosen[y].map(number).to_numpy("int64"))
+
+    for part in ("train", "validation", "test"):
+        if not len(rows(part).y):
+            raise DataError(f"{name}: no rows are left for the {part} part. Add rows, or change the sizes.")
+    return Dataset(name, rows("train"), rows("validation"), rows("test"), class_names, source, removed)

@@ -1,0 +1,163 @@
+"""What every notebook starts and ends with: `setup`, `profile` and `stamp`."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+import time
+from types import SimpleNamespace
+
+_state = {"started": None, "seed": None, "backend": None}
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Hold back what C++ libraries write to file descriptor 2, and show it if the block raises.
+
+    TensorFlow's C++ side reports CPU features and missing GPU drivers before its own logging
+    starts, so that no setting of TensorFlow's reaches those lines.
+    """
+    with contextlib.suppress(AttributeError, ValueError):  # a stream without a buffer has nothing to flush
+        sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _version(distribution):
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def active_profile():
+    """Return the profile in force, "fast" or "full", from `$KPRETRAIN_PROFILE` (default "fast")."""
+    name = os.environ.get("KPRETRAIN_PROFILE", "fast").strip().lower() or "fast"
+    if name not in ("fast", "full"):
+        raise ValueError(f"KPRETRAIN_PROFILE is {name!r}; set it to 'fast' or 'full'.")
+    return name
+
+
+class Settings(SimpleNamespace):
+    """The settings of one profile, read as attributes: `settings.epochs`."""
+
+    def as_dict(self):
+        return dict(vars(self))
+
+
+def profile(*, fast, full):
+    """Choose between two sets of settings that stand side by side in a notebook.
+
+    Parameters
+    ----------
+    fast, full : dict
+        The same keys in both. `full` makes the stored outputs; `fast` is for a class, for CI and
+        for a first look.
+
+    Returns
+    -------
+    Settings
+        The chosen values as attributes. `$KPRETRAIN_PROFILE` chooses; the default is "fast".
+
+    Raises
+    ------
+    ValueError
+        If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full".
+    """
+    if fast.keys() != full.keys():
+        odd = ", ".join(sorted(fast.keys() ^ full.keys()))
+        raise ValueError(f"fast and full must hold the same settings; only one of them has: {odd}.")
+    return Settings(**(full if active_profile() == "full" else fast))
+
+
+def setup(seed=0):
+    """Start a notebook: load the backend quietly, seed it, and print what runs.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds Python, NumPy and the backend. `$KPRETRAIN_SEED` overrides it, so that one command
+        can run a notebook under several seeds.
+
+    Returns
+    -------
+    int
+        The seed in force.
+    """
+    seed = int(os.environ.get("KPRETRAIN_SEED", seed))
+    _state.update(started=time.perf_counter(), seed=seed)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_start():
+        import keras
+
+        keras.ops.convert_to_numpy(keras.ops.ones(1) + 1)  # the first operation finds the devices, and logs it
+    keras.utils.set_random_seed(seed)
+    _state["backend"] = keras.backend.backend()
+    print(
+        f"kpretrain {_version('kpretrain')} · Python {platform.python_version()} · keras {keras.__version__} "
+        f"on {_backend()} · profile {active_profile()} · seed {seed}"
+    )
+    return seed
+
+
+def _backend():
+    name = _state["backend"] or "no backend"
+    return f"{name} {_version(name)}" if _state["backend"] else name
+
+
+def _peak_memory():
+    """Peak resident memory of this process in GB, or None where the system does not tell it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def run_facts():
+    """Return what ran, as a dict: date, profile, seed, seconds, memory, versions, machine, data.
+
+    Seconds count from `setup`. Memory is the peak of this process, in GB.
+    """
+    from . import data
+
+    started = _state["started"]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "profile": active_profile(),
+        "seed": _state["seed"],
+        "seconds": None if started is None else round(time.perf_counter() - started, 1),
+        "peak_memory_gb": None if (peak := _peak_memory()) is None else round(peak, 2),
+        "python": platform.python_version(),
+        "keras": _version("keras"),
+        "backend": _backend(),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "data": data.loaded(),
+    }
+
+
+def stamp():
+    """Print the last line of a notebook: when, where and how its outputs were made."""
+    facts = run_facts()
+    memory = "" if facts["peak_memory_gb"] is None else f" · peak memory {facts['peak_memory_gb']:.1f} GB"
+    print(
+        f"Executed {facts['date']} · profile {facts['profile']} · seed {facts['seed']} · "
+        f"{facts['seconds']:.0f} s{memory}\n"
+        f"Python {facts['python']} · keras {facts['keras']} on {facts['backend']} · {facts['machine']}"
+    )
+    for name, source in facts["data"].items():
+        print(f"data: {name} from {source}")

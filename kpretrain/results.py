@@ -1,0 +1,172 @@
+"""Stored run records: one JSON file a result, and the tables that are rendered from them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .notebook import run_facts
+
+_REPOSITORY = Path(__file__).parents[1]
+FOLDER = _REPOSITORY / "data" / "results"
+_MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
+_SHARED_FACTS = ("profile", "python", "keras", "backend", "machine", "data")
+
+
+def interval(values, confidence=0.95):
+    """Mean and two-sided t interval of independent repeats.
+
+    Parameters
+    ----------
+    values : sequence of float
+        For a paired comparison, the differences.
+    confidence : float
+
+    Returns
+    -------
+    (float, float, float)
+        Mean, low, high. Low and high are NaN for a single value: one run has no interval.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, float)
+    if values.size == 0:
+        raise ValueError("An interval needs at least one value.")
+    mean = values.mean()
+    if values.size == 1:
+        return float(mean), float("nan"), float("nan")
+    half = t.ppf((1 + confidence) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def save(name, scores, *, title, unit, settings):
+    """Describe a finished experiment as a record, and store it if `$KPRETRAIN_RESULTS` names a folder.
+
+    `python -m kpretrain record` sets that folder; a reader's own run stores nothing.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's name, and the record's file name.
+    scores : list of dict
+        Every single score: `arm`, `score`, and what else tells them apart, such as `seed` and `seconds`.
+    title, unit : str
+        What was measured, and in what.
+    settings : Settings
+        From `kp.profile`.
+
+    Returns
+    -------
+    dict
+        The record.
+    """
+    facts = run_facts()
+    record = {"name": name, "title": title, "unit": unit, "settings": settings.as_dict(), "scores": scores, **facts}
+    if folder := os.environ.get("KPRETRAIN_RESULTS"):
+        path = Path(folder) / f"{name}-seed{facts['seed']}.json"
+        path.write_text(json.dumps(record, indent=1), encoding="utf8")
+    return record
+
+
+def merge(records, command):
+    """Pool records of one experiment under several seeds.
+
+    Raises
+    ------
+    ValueError
+        If the records differ in their settings, versions, machine or data.
+    """
+    first = records[0]
+    for key in ("name", "title", "unit", "settings", *_SHARED_FACTS):
+        if any(record[key] != first[key] for record in records):
+            raise ValueError(f"{first['name']}: the records differ in {key!r}, so they cannot be pooled.")
+    merged = {key: first[key] for key in ("name", "title", "unit", "settings", *_SHARED_FACTS)}
+    merged |= {
+        "command": command,
+        "date": max(record["date"] for record in records),
+        "seeds": [record["seed"] for record in records],
+        "seconds": [record["seconds"] for record in records],
+        "peak_memory_gb": max((r["peak_memory_gb"] for r in records if r["peak_memory_gb"]), default=None),
+        "scores": [score for record in records for score in record["scores"]],
+    }
+    return merged
+
+
+def load(name, folder=FOLDER):
+    """Read a stored record.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none of that name; the message lists those that exist.
+    """
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in Path(folder).glob("*.json"))) or "none"
+        raise FileNotFoundError(f"No stored record {name!r} in {folder}; there are: {there}.")
+    return json.loads(path.read_text(encoding="utf8"))
+
+
+def table(record):
+    """Render a record as a table: arm, mean, 95 % interval, number of runs, seconds a run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by arm, in the record's order.
+    """
+    scores = pd.DataFrame(record["scores"])
+    rows = {}
+    for arm, group in scores.groupby("arm", sort=False):
+        mean, low, high = interval(group["score"])
+        rows[arm] = {
+            record["unit"]: f"{mean:.2f}",
+            "95 % interval": "one run" if np.isnan(low) else f"{low:.2f} to {high:.2f}",
+            "runs": len(group),
+        }
+        if "seconds" in group and group["seconds"].notna().all():
+            rows[arm]["seconds"] = f"{group['seconds'].mean():.1f}"
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("arm")
+
+
+def caption(record):
+    """One line on where a stored record comes from."""
+    minutes = sum(record["seconds"]) / 60
+    return (
+        f"Stored record: {len(record['seeds'])} run(s) of the notebook, {minutes:.0f} minutes in all on "
+        f"{record['machine']}, {record['date']}, keras {record['keras']} on {record['backend']}; data: "
+        f"{'; '.join(record['data'].values())}. Made again by `{record['command']}`."
+    )
+
+
+def markdown(folder=FOLDER):
+    """Render all stored records as one Markdown text, in order of name."""
+    blocks = []
+    for path in sorted(Path(folder).glob("*.json")):
+        record = load(path.stem, folder)
+        rows = table(record).reset_index()
+        lines = ["| " + " | ".join(map(str, row)) + " |" for row in [rows.columns, *rows.to_numpy()]]
+        lines.insert(1, "|" + " --- |" * len(rows.columns))
+        blocks.append("\n".join([f"**{record['title']}** ({path.stem})", "", *lines, "", caption(record)]))
+    return "\n\n".join(blocks)
+
+
+def render_readme(text, folder=FOLDER):
+    """Return README text with the part between its two result marks rendered anew."""
+    start, end = (text.find(mark) for mark in _MARKS)
+    if start < 0 or end < start:
+        raise ValueError(f"README.md must hold the lines {_MARKS[0]!r} and {_MARKS[1]!r}, in this order.")
+    return text[: start + len(_MARKS[0])] + "\n\n" + markdown(folder) + "\n\n" + text[end:]
+
+
+def main(write=False):
+    """Print the stored results; with `write`, render them into README.md. Returns the exit code."""
+    print(markdown() or "No stored results yet.")
+    readme = _REPOSITORY / "README.md"
+    if write:
+        readme.write_text(render_readme(readme.read_text(encoding="utf8")), encoding="utf8")
+        print(f"\nWritten into {readme.name}.", file=sys.stderr)
+    return 0

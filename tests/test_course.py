@@ -1,0 +1,494 @@
+"""The runner: what passes, fails, hangs, dies or is stopped, and the page that tells of it."""
+
+import base64
+import html.parser
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from kpretrain import course, machine
+from kpretrain.__main__ import main
+
+ROOT = Path(course.__file__).resolve().parents[1]
+FIGURE = """import matplotlib.pyplot as plt
+fig, axes = plt.subplots(1, {panels}, figsize=({width}, 3), squeeze=False)
+axes[0, 0].plot([1, 2])
+plt.show()"""
+KEY_RESULT = """from IPython.display import Markdown
+Markdown("**Gain: 12.3 points** <script>alert(1)</script> ![far](https://example.org/a.png) [away](https://example.org)"
+         "\\n\\n| arm | a long column heading | another long column heading |\\n|---|---|---|\\n| scratch | 1 | 2 |")"""
+
+
+def write_notebook(folder, name, *cells, title="A title"):
+    """Write a notebook of code cells; a pair is a source and its tags."""
+    made = [v4.new_markdown_cell(f"# {title}\n\n[![Open](badge)](link)", id="head")]
+    for number, cell in enumerate(cells):
+        source, tags = cell if isinstance(cell, tuple) else (cell, [])
+        made.append(v4.new_code_cell(source, id=f"code-{number}", metadata={"tags": tags} if tags else {}))
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(v4.new_notebook(cells=made), folder / name)
+    return folder / name
+
+
+def outputs_text(path):
+    return json.dumps(nbformat.read(path, as_version=4).cells)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """One run over a notebook of every fate."""
+    folder = tmp_path_factory.mktemp("course")
+    notebooks, out = folder / "notebooks", folder / "out"
+    first = (
+        "import os, sys",
+        "print(sys.executable, os.getcwd(), os.environ['KPRETRAIN_PROFILE'], os.environ['KPRETRAIN_DATA'])",
+        FIGURE.format(panels=1, width=6),
+        FIGURE.format(panels=3, width=13),
+        (KEY_RESULT, ["key-result"]),
+    )
+    write_notebook(notebooks, "00_good.ipynb", *first, title="Good & <i>quick</i>")
+    message = "raise ValueError('no <b>bold</b> & \"quotes\"')"
+    stale = v4.new_output("stream", text="from an earlier run")
+    failing = write_notebook(notebooks, "01_fails.ipynb", "print('kept')", message, "print('not reached')")
+    notebook = nbformat.read(failing, as_version=4)
+    notebook.cells[-1].outputs = [stale]
+    nbformat.write(notebook, failing)
+    write_notebook(notebooks, "02_hangs.ipynb", "import time", "print('before', flush=True)\ntime.sleep(60)")
+    write_notebook(notebooks, "03_dies.ipynb", "import os, sys\nos.write(2, b'out of luck')\nos._exit(1)")
+    (notebooks / "04_broken.ipynb").write_text("{ no notebook")
+    write_notebook(notebooks, "05_good.ipynb", ("1 / 0", ["raises-exception"]), "print('last')")
+    write_notebook(notebooks, "notes.ipynb", "raise SystemError('not numbered, never run')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("KPRETRAIN_DATA", "data")
+        patch.setenv("MPLBACKEND", "agg")
+        results = course.run(notebooks, out="out", timeout=4)
+    return folder, results, (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_notebook_is_tried(mixed):
+    _, results, _ = mixed
+    assert [result.status for result in results] == ["passed", "failed", "failed", "failed", "failed", "passed"]
+    assert course.exit_code(results) == 1
+
+
+def test_kernel_is_this_python_in_the_notebooks_folder(mixed):
+    folder, _, _ = mixed
+    text = outputs_text(folder / "out" / "00_good.ipynb")
+    assert f"{sys.executable} {folder / 'notebooks'} fast {folder / 'data'}" in text
+
+
+def test_failures_name_cell_and_reason(mixed):
+    _, results, _ = mixed
+    assert results[1].reason() == '01_fails: failed in cell 2 of 3: ValueError: no <b>bold</b> & "quotes"'
+    assert "longer than the 4 s" in results[2].error
+    assert results[2].cell == 2
+    assert "the kernel died (exit code 1)" in results[3].error
+    assert results[3].traceback == "out of luck"
+    assert "can't be read" in results[4].error
+
+
+def test_executed_copies_keep_partial_outputs_and_no_stale_ones(mixed):
+    folder, _, _ = mixed
+    fails = outputs_text(folder / "out" / "01_fails.ipynb")
+    assert "kept" in fails
+    assert "earlier run" not in fails
+    hangs = outputs_text(folder / "out" / "02_hangs.ipynb")
+    assert "before" in hangs
+    assert "CellTimeoutError" in hangs
+    assert "DeadKernelError" in outputs_text(folder / "out" / "03_dies.ipynb")
+    assert not list((folder / "out").glob(".*"))
+
+
+def test_sources_are_untouched_without_in_place(mixed):
+    folder, _, _ = mixed
+    assert "seconds" not in (folder / "notebooks" / "00_good.ipynb").read_text()
+
+
+def test_summary_names_what_failed(mixed):
+    _, results, _ = mixed
+    summary = course._summary(results)
+    assert re.search(r"00_good +passed +\d.* +2 +Gain: 12.3 points", summary)
+    assert "03_dies: failed in cell 1 of 1: the kernel died" in summary
+
+
+class Page(html.parser.HTMLParser):
+    """Collects a page's tags, with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_page_is_self_contained(mixed):
+    folder, _, text = mixed
+    page = Page(text)
+    assert len(page.all("img")) == 2
+    for image in page.all("img"):
+        kind, content = image["src"].split(",", 1)
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(content, validate=True).startswith(b"\x89PNG\r\n\x1a\n")
+        assert image["alt"]
+        assert image["loading"] == "lazy"
+    identities = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    for link in page.all("a"):
+        target = link["href"]
+        assert target[1:] in identities if target.startswith("#") else (folder / "out" / target).is_file()
+    assert not {"script", "iframe", "b", "i"} & {tag for tag, _ in page.tags}
+    assert [link["href"] for link in page.all("link")] == ["data:,"]
+    assert not re.search(r"url\(|@import|https?://", text.split("</style>")[0])
+    assert "example.org" not in text
+    assert page.all("html") == [{"lang": "en"}]
+
+
+def test_page_tells_everything_escaped(mixed):
+    _, _, text = mixed
+    page = Page(text)
+    for expected in (
+        "Good & <i>quick</i>",
+        'Cell 2 of 3: ValueError: no <b>bold</b> & "quotes"',
+        "Traceback",
+        "<script>alert(1)</script>",
+        "2 passed, 4 failed",
+        "fast",
+        "Python 3.",
+    ):
+        assert expected in page.text
+    assert "\x1b" not in text
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+@pytest.fixture
+def chromium():
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if shutil.which(name):
+            return name
+    pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
+
+
+MEASURE = """<!DOCTYPE html><body><script>
+const frame = document.createElement("iframe");
+frame.style = "border: 0; height: 800px; width: WIDTHpx";
+frame.onload = async () => {
+  const page = frame.contentDocument;
+  const images = [...page.images];
+  for (const image of images) image.loading = "eager";
+  await Promise.all(images.map((image) => image.decode().catch(() => 0)));
+  document.body.innerHTML = "<pre>" + JSON.stringify({
+    scroll: page.documentElement.scrollWidth, inner: frame.contentWindow.innerWidth,
+    images: images.map((image) => [image.naturalWidth, image.getBoundingClientRect().right])}) + "</pre>";
+};
+frame.srcdoc = PAGE;
+document.body.append(frame);
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_page_reads_well_in_a_browser(mixed, chromium, tmp_path, width):
+    # A frame has the width of a phone; a headless window can't be made that narrow.
+    page = json.dumps(mixed[2]).replace("</", "<\\/")
+    (tmp_path / "measure.html").write_text(MEASURE.replace("WIDTH", str(width)).replace("PAGE", page))
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    flags += "--disable-sync --no-first-run --disable-dev-shm-usage --window-size=1400,1000 "
+    flags += "--virtual-time-budget=10000 --dump-dom"
+    command = [
+        chromium,
+        *flags.split(),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        (tmp_path / "measure.html").as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    measured = json.loads(re.search(r"<pre>(\{.*?\})</pre>", dom).group(1))
+    assert measured["inner"] == width
+    assert measured["scroll"] <= width
+    assert len(measured["images"]) == 2
+    assert all(natural > 0 and right <= width for natural, right in measured["images"])
+
+
+def test_only_and_exit_code_zero(tmp_path, capsys):
+    notebooks = tmp_path / "notebooks"
+    write_notebook(notebooks, "00_a.ipynb", "raise SystemError")
+    write_notebook(notebooks, "07_b.ipynb", "print('ran')", ("print('in plain text')", ["key-result"]))
+    code = main(["run", "--notebooks", str(notebooks), "--out", str(tmp_path / "out"), "--only", "7"])
+    told = capsys.readouterr()
+    assert code == 0
+    assert "[1/1] 07_b: passed" in told.err
+    assert "in plain text" in told.out
+    assert str(tmp_path / "out" / "index.html") in told.out
+    assert not (tmp_path / "out" / "00_a.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--only", "03,99"], "no notebook 99; there are 03"),
+        (["--only", ","], "there are 03"),
+        (["--notebooks", "nowhere"], "--notebooks"),
+    ],
+)
+def test_mistakes_in_the_call_are_one_line(tmp_path, capsys, arguments, expected):
+    write_notebook(tmp_path, "03_a.ipynb", "1")
+    assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "out"), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert expected in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_profile():
+    with pytest.raises(course.CourseError, match="fast, full"):
+        course.run(profile="medium")
+
+
+def test_in_place_writes_back_what_passed_and_stays_stable(tmp_path):
+    good = write_notebook(tmp_path, "00_good.ipynb", "import time\ntime.sleep(0.3)", "print('done')")
+    bad = write_notebook(tmp_path, "01_bad.ipynb", "print('x')", "1 / 0")
+    before = bad.read_text()
+    versions = []
+    for _ in range(2):
+        course.run(tmp_path, out=tmp_path / "out", in_place=True)
+        versions.append(good.read_text())
+    assert bad.read_text() == before
+    first, second = (re.sub(r'"seconds": [\d.]+', '"seconds": 0', text) for text in versions)
+    assert first == second
+    notebook = nbformat.read(good, as_version=4)
+    assert [cell.id for cell in notebook.cells] == ["head", "code-0", "code-1"]
+    assert notebook.cells[1].metadata.kpretrain.seconds >= 0.3
+    assert "execution" not in notebook.cells[1].metadata
+    assert "widgets" not in notebook.metadata
+
+
+def test_recorded_seconds_weigh_the_time_left(tmp_path):
+    path = write_notebook(tmp_path, "00_a.ipynb", "1", "2", "3")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["kpretrain"] = {"seconds": 30.0}
+    notebook.cells[2].metadata["kpretrain"] = {"seconds": 10.0}
+    nbformat.write(notebook, path)
+    plan = course._plan(path, tmp_path / "out", "fast")
+    assert plan.weights == [30.0, 10.0, 20.0]
+    progress = course._Progress([plan])
+    assert progress.left() == pytest.approx(60, abs=1)
+    progress.start_notebook(plan)
+    progress.start_cell(1)
+    progress.cell_started -= 60  # the cell took twice as long as before
+    progress.end_cell()
+    assert 50 < progress.left() < 60
+    assert [course.duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
+        "8.4 s",
+        "1 min 00 s",
+        "3 min 05 s",
+        "1 h 02 min",
+    ]
+
+
+def is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "took too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+def test_control_c_keeps_what_is_done(tmp_path):
+    pids = tmp_path / "pids"
+    note = (
+        f"import os, pathlib\nwith open({str(pids)!r}, 'a') as file:\n    print(os.getpid(), file=file)\nprint('done')"
+    )
+    write_notebook(tmp_path / "nb", "00_a.ipynb", note)
+    write_notebook(tmp_path / "nb", "01_b.ipynb", note, "import time\ntime.sleep(120)")
+    write_notebook(tmp_path / "nb", "02_c.ipynb", note)
+    command = [
+        sys.executable,
+        "-m",
+        "kpretrain",
+        "run",
+        "--notebooks",
+        str(tmp_path / "nb"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    running = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A test run in the background of a shell ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert running.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert re.search(r"00_a +passed", stdout)
+    assert "01_b: stopped in cell 2 of 2: Ctrl-C" in stdout
+    assert re.search(r"02_c +not run", stdout)
+    assert "done" in outputs_text(tmp_path / "out" / "01_b.ipynb")
+    assert "1 passed, 1 stopped, 1 not run" in (tmp_path / "out" / "index.html").read_text()
+    for process in map(int, pids.read_text().split()):
+        wait_until(lambda process=process: not is_alive(process), 5)
+
+
+def test_no_arguments_prints_help(capsys):
+    assert main([]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("run", "check", "results", "links"))
+
+
+# The public address
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """Make a small repository whose address has changed since its notebooks were written."""
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/jane/kpretrain"\n')
+    old = "https://github.com/OWNER/kpretrain"
+    badge = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    colab = "https://colab.research.google.com/github/OWNER/kpretrain/blob/main/notebooks"
+    for name, target in (("00_a", "00_a"), ("01_copied", "00_a")):
+        cells = [
+            v4.new_markdown_cell(f"# Title\n{badge}({colab}/{target}.ipynb)", id="a", metadata={"tags": ["header"]}),
+            v4.new_code_cell(f'REPOSITORY = "{old}"\n!git clone {old}', id="b", metadata={"tags": ["setup"]}),
+            v4.new_markdown_cell(f"[the first one]({colab}/00_a.ipynb), https://github.com/other/work", id="c"),
+        ]
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    readme = f"{badge}({colab}/01_copied.ipynb)\n`git clone {old}.git && cd kpretrain`\ngit clone --depth 1 {old}\n"
+    (tmp_path / "README.md").write_text(readme)
+    return tmp_path
+
+
+def test_links_are_found_and_mended(clone, monkeypatch, capsys):
+    monkeypatch.setattr(course, "ROOT", clone)
+    files = ["notebooks/00_a.ipynb", "notebooks/01_copied.ipynb", "README.md"]
+    before = (clone / "README.md").read_text()
+    assert course.links() == files
+    assert main(["links"]) == 1
+    assert "notebooks/01_copied.ipynb" in (told := capsys.readouterr().out)
+    assert "links --write" in told
+    assert (clone / "README.md").read_text() == before
+    assert main(["links", "--write"]) == 0
+    assert course.links() == []
+    assert main(["links"]) == 0
+    texts = {name: (clone / name).read_text() for name in files}
+    assert not any("OWNER" in text for text in texts.values())
+    assert texts["README.md"] == before.replace("OWNER", "jane")
+    copied = nbformat.read(clone / files[1], as_version=4)
+    assert "/jane/kpretrain/blob/main/notebooks/01_copied.ipynb)" in copied.cells[0].source
+    assert copied.cells[1].source.startswith('REPOSITORY = "https://github.com/jane/kpretrain"\n')
+    assert "/jane/kpretrain/blob/main/notebooks/00_a.ipynb" in copied.cells[2].source
+    assert "https://github.com/other/work" in copied.cells[2].source
+
+
+@pytest.mark.parametrize("text", ["", '[project.urls]\nRepository = "https://example.org/x"', None])
+def test_links_need_an_address(tmp_path, text):
+    if text is not None:
+        (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(course.CourseError, match=r"pyproject\.toml"):
+        course.links(root=tmp_path)
+
+
+# Is this machine ready
+
+
+def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
+    lines = [
+        "# a comment",
+        "keras>=3.15  # every network",
+        "numpy>=999",
+        "pandas>=1",
+        'x; platform_system == "Nowhere"',
+    ]
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    versions = {"numpy": "2.1.0", "pandas": "2.3.0"}
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "_installed", versions.get)
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    assert machine.report() == 1
+    told = capsys.readouterr().out
+    assert "[fail] keras is not installed (needs >=3.15)" in told
+    assert '-m pip install "keras>=3.15"' in told
+    assert "[fail] numpy 2.1.0 (needs >=999)" in told
+    assert "[ok]   pandas 2.3.0 (needs >=1)" in told
+    assert "[fail] no notebooks" in told
+    assert "TensorFlow is not tried out" in told
+    assert "] x " not in told
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "status", "expected"),
+    [
+        ("pass", 60, "ok", "multiply"),
+        ("raise ImportError('a broken wheel')", 60, "fail", "a broken wheel"),
+        ("import time; time.sleep(30)", 0.3, "fail", "within 0.3 s"),
+    ],
+)
+def test_machine_tries_tensorflow_out(monkeypatch, program, seconds, status, expected):
+    monkeypatch.setattr(machine, "SMOKE_TEST", program)
+    monkeypatch.setattr(machine, "SMOKE_SECONDS", seconds)
+    check = machine._smoke_test()
+    assert check.status == status
+    assert expected in str(check)
+
+
+def test_machine_works_with_the_standard_library_alone():
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from kpretrain.__main__ import main; sys.exit(main(['check']))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    assert "packaging is not installed" in done.stdout
+
+
+def test_run_names_a_missing_package():
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from kpretrain.__main__ import main; sys.exit(main(['run']))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*check.*\n", done.stderr)
+
+
+def test_machine_sees_a_wrong_data_folder_and_a_closed_cache(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
+    assert next(machine._data()).status == "fail"
+    closed = next(machine._cache())
+    assert closed.status == "fail"
+    assert "set KPRETRAIN_CACHE" in closed.mend
