@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | check | results | links."""
+"""The command line: python -m kpretrain run | check | record | results | links."""
 
 import argparse
 import sys
@@ -63,6 +63,17 @@ def _check(options):
     return machine.report()
 
 
+def _record(options):
+    from kpretrain import course
+
+    try:
+        return course.record(
+            options.only, options.seeds, profile=options.profile, out=options.out, in_place=options.in_place
+        )
+    except (course.CourseError, ValueError) as error:  # a ValueError: records that cannot be pooled
+        return _mend(error)
+
+
 def _results(options):
     from kpretrain import results
 
@@ -87,6 +98,10 @@ def _links(options):
     if not changed:
         print("All links agree with pyproject.toml.")
     return 0
+
+
+def _seeds(text):
+    return [int(seed) for seed in text.split(",")]
 
 
 def _seconds(text):
@@ -138,6 +153,21 @@ def _parser():
         description="Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
     check.set_defaults(command=_check)
+
+    record = commands.add_parser(
+        "record",
+        help="run notebooks under several seeds and store their scores in data/results",
+        description="Run the named notebooks once for each seed, and pool what they measured into "
+        "data/results/NAME.json. Nothing is stored if a run fails.",
+    )
+    record.add_argument("only", metavar="03,07", help="these notebooks, by number")
+    record.add_argument("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)")
+    record.add_argument("--profile", choices=["fast", "full"], default="full", help="default: full")
+    record.add_argument(
+        "--out", default="course-run", metavar="DIR", help="folder for executed copies (default: course-run)"
+    )
+    record.add_argument("--in-place", action="store_true", help="also write the notebooks over their sources")
+    record.set_defaults(command=_record)
 
     results = commands.add_parser(
         "results",

@@ -6,6 +6,7 @@ and `links` keeps the public address in badges, set-up cells and README equal to
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -30,6 +31,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
+
+from . import results as kpretrain_results
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("fast", "full")
@@ -150,6 +153,63 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     print(_summary(results))
     print(f"\nThe page: {index}")
     return results
+
+
+def record(only, seeds, *, profile="full", out="course-run", in_place=False):
+    """Run notebooks once for each seed and pool the records that they save into `data/results`.
+
+    Parameters
+    ----------
+    only : str
+        Their numbers, as in `run`.
+    seeds : list of int
+        Handed over as `$KPRETRAIN_SEED`.
+    profile, out, in_place
+        As in `run`.
+
+    Returns
+    -------
+    int
+        The exit code: that of the first run that did not pass, and then nothing is stored; else 0.
+
+    Raises
+    ------
+    CourseError
+        If a notebook saves no record.
+    ValueError
+        If the runs differ in anything but their seed.
+    """
+    with tempfile.TemporaryDirectory() as folder, _variables(KPRETRAIN_RESULTS=folder):
+        for seed in seeds:
+            with _variables(KPRETRAIN_SEED=str(seed)):
+                code = exit_code(run(profile=profile, only=only, out=out, in_place=in_place))
+            if code:
+                return code
+        for path in _find(None, only):
+            saved = [Path(folder) / f"{path.stem}-seed{seed}.json" for seed in seeds]
+            if not all(file.is_file() for file in saved):
+                raise CourseError(f"{path.name} saves no record; it should call kp.results.save.")
+            command = f"python -m kpretrain record {path.stem[:2]} --seeds {','.join(map(str, seeds))}"
+            records = [json.loads(file.read_text(encoding="utf8")) for file in saved]
+            target = kpretrain_results.FOLDER / f"{path.stem}.json"
+            _write(target, json.dumps(kpretrain_results.merge(records, command), indent=1) + "\n")
+            print(f"Stored: {target.relative_to(ROOT)}")
+    return 0
+
+
+@contextlib.contextmanager
+def _variables(**values):
+    """Set environment variables, for the kernels, while the block runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def exit_code(results):

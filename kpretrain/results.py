@@ -142,6 +142,17 @@ def caption(record):
     )
 
 
+def show(name, folder=FOLDER):
+    """Print a stored record's caption and return its table, or say that it is not stored yet (and return None)."""
+    try:
+        record = load(name, folder)
+    except FileNotFoundError:
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]}` makes it.")
+        return None
+    print(caption(record))
+    return table(record)
+
+
 def markdown(folder=FOLDER):
     """Render all stored records as one Markdown text, in order of name."""
     blocks = []
