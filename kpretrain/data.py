@@ -11,9 +11,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import tempfile
-import zipfile
-import zlib
+import uuid
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -190,7 +189,9 @@ def _find_mnist():
         return None, None, "not on this machine, and KPRETRAIN_OFFLINE=1 forbids the network"
     try:
         return _download(_MNIST_URL, _MNIST_SHA256, keras_cache), "Keras's cache", None
-    except (OSError, ValueError) as error:  # no network, time-out, a folder that can't be written, wrong sha256
+    except ValueError:
+        return None, None, "not on this machine, and what the download brought has the wrong sha256"
+    except OSError as error:  # no network, time-out, a folder that can't be written
         return None, None, f"not on this machine, and the download failed ({type(error).__name__})"
 
 
@@ -220,25 +221,25 @@ def read_mnist(path):
     """
     path = Path(path)
     mend = "Delete the file to have it downloaded again, or put a whole copy in its place."
-    arrays = {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            for key in ("x_train", "y_train", "x_test", "y_test"):
-                if key not in file:
-                    raise DataError(f"{path}: the array {key!r} is missing; it holds {sorted(file)}. {mend}")
-                arrays[key] = file[key]
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = dict(file)
+    except Exception as error:  # NumPy, zipfile and zlib raise many kinds for a damaged file
         raise DataError(f"{path}: not a readable mnist.npz ({error}). {mend}") from error
+    if missing := {"x_train", "y_train", "x_test", "y_test"} - arrays.keys():
+        raise DataError(f"{path}: no array {', '.join(sorted(missing))}; it holds {sorted(arrays)}. {mend}")
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.ndim != 3 or x.shape[1:] != (28, 28) or x.dtype != np.uint8:
             raise DataError(f"{path}: x_{part} is {x.dtype} {x.shape}, wanted uint8 (n, 28, 28). {mend}")
         if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
             raise DataError(f"{path}: y_{part} is {y.dtype} {y.shape}, wanted {len(x)} integers. {mend}")
-        if set(np.unique(y)) != set(range(10)):
-            raise DataError(f"{path}: y_{part} must hold the digits 0 to 9, it holds {np.unique(y)[:12]}. {mend}")
+        digits, counts = np.unique(y, return_counts=True)
+        if set(digits) != set(range(10)) or counts.min() < 12:  # 12: one of each digit for validation
+            raise DataError(
+                f"{path}: y_{part} must hold each digit from 0 to 9 at least 12 times, "
+                f"it holds {digits[:12]}, {counts[:12]} times. {mend}"
+            )
         arrays[f"x_{part}"], arrays[f"y_{part}"] = x[..., None], y.astype("int64")
     return arrays
 
@@ -322,7 +323,8 @@ def _package_folder(name):
 def _corpus_key(packages):
     distributions = importlib.metadata.packages_distributions()
     versions = sorted(
-        f"{name}=={importlib.metadata.version(distributions[name][0])}" for name in packages if name in distributions
+        f"{name}=={importlib.metadata.version(distributions[name][0]) if name in distributions else 'unknown'}"
+        for name in packages
     )
     return hashlib.sha256("\n".join([str(_READER_VERSION), *versions]).encode()).hexdigest()[:16]
 
@@ -331,7 +333,7 @@ def _read_docstrings(packages):
     from joblib import Parallel, delayed
 
     files = [
-        (name, path.relative_to(folder.parent).as_posix(), path)
+        (LIBRARIES[name], path.relative_to(folder.parent).as_posix(), path)
         for name, folder in packages.items()
         for path in sorted(folder.rglob("*.py"))
         if "tests" not in path.parts
@@ -347,38 +349,45 @@ def _read_docstrings(packages):
 
 def _parse_files(files):
     rows = []
-    for package, relative, path in files:
+    for library, relative, path in files:
         try:
-            tree = ast.parse(path.read_bytes())
+            with warnings.catch_warnings(action="ignore"):  # invalid escapes in other people's strings
+                tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):
             continue  # a template or a file for another Python version
         module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        rows.extend((LIBRARIES[package], module, *row) for row in _documented(tree, ""))
+        rows.extend((library, module, *row) for row in _documented(tree, ""))
     return rows
 
 
 def _documented(node, prefix):
     """Yield (name, kind, docstring or None) of a module, its classes and functions; private ones if documented."""
     if isinstance(node, ast.Module):
-        yield "", "module", ast.get_docstring(node)
+        yield "", "module", _docstring(node)
     for child in getattr(node, "body", []):
         is_class = isinstance(child, ast.ClassDef)
         if is_class or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            name, text = prefix + child.name, ast.get_docstring(child)
+            name, text = prefix + child.name, _docstring(child)
             if text or not child.name.startswith("_"):
                 yield name, "class" if is_class else "function", text
             if is_class:
                 yield from _documented(child, name + ".")
 
 
+def _docstring(node):
+    text = ast.get_docstring(node)
+    return text and text.encode("utf8", "replace").decode("utf8")  # a lone surrogate can't be stored
+
+
 def _cached_table(file_name, build):
     """Read a table from the cache, or build it and store it there in one step."""
     path = cache_folder() / file_name
-    if path.is_file():
-        try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-            print(f"{path}: the cached table is damaged ({type(error).__name__}); building it again.")
+    try:
+        return pd.read_parquet(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # the first time
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        print(f"{path}: the cached table cannot be read ({type(error).__name__}); building it again.")
     table = build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -398,44 +407,30 @@ def replacing(path):
 
     Two processes may do this at once: each writes its own file, and the last move wins whole.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def _load_docstrings(seed):
     """The documented rows, split by a stable hash, so that `seed` changes nothing here."""
     table = docstrings().dropna(subset=["text"])
     part = _stable_part(table["library"] + "/" + table["module"])
-    cluster = table["cluster"].to_numpy()
+    reason = _twins(part, table["cluster"].to_numpy())
+    removed = table[reason != ""].drop(columns="cluster").assign(reason=reason[reason != ""])
+    source = f"the docstrings of {table['library'].nunique()} installed libraries"
+    return _dataset("docstrings", table[reason == ""], part[reason == ""], "text", "library", source, removed)
+
+
+def _twins(part, cluster):
+    """Why a row must leave its part, or "": its duplicate stands in the test or the validation part."""
     near_test = (part != "test") & np.isin(cluster, cluster[part == "test"])
-    near_validation = (part == "train") & ~near_test & np.isin(cluster, cluster[part == "validation"])
-    removed = table[near_test | near_validation].drop(columns="cluster")
-    removed["reason"] = np.where(near_test, "duplicate of a test row", "duplicate of a validation row")[
-        near_test | near_validation
-    ]
-    class_names = sorted(set(LIBRARIES.values()) & set(table["library"]))
-    y = table["library"].map({name: number for number, name in enumerate(class_names)}).to_numpy("int64")
-    x = table["text"].to_numpy(object)
-
-    def rows(name):
-        chosen = (part == name) & ~near_test & ~near_validation
-        return Part(x[chosen], y[chosen])
-
-    return Dataset(
-        name="docstrings",
-        train=rows("train"),
-        validation=rows("validation"),
-        test=rows("test"),
-        class_names=class_names,
-        source=f"the docstrings of {len(class_names)} installed libraries",
-        removed=removed,
-    )
+    near_validation = (part == "train") & np.isin(cluster, cluster[part == "validation"])
+    reasons = ["duplicate of a test row", "duplicate of a validation row"]
+    return np.select([near_test, near_validation], reasons, default="")
 
 
 def _stable_part(keys):
@@ -460,8 +455,9 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
     """Read a folder of images, one subfolder a class: `photos/<class>/*.jpg`.
 
     A folder with `train/`, and `val/` or `test/` or both, keeps that split: where there is no test folder, `val` is
-    the test part, and a validation part is cut from train. Otherwise the images are split here, stratified by
-    class, and exact copies of an image never cross.
+    the test part; a validation part that is missing is cut from train; a copy of a test image leaves the other parts.
+    Otherwise the images are split here, stratified by class, and exact copies of an image never cross.
+    Hidden files and folders are passed over.
 
     Parameters
     ----------
@@ -484,37 +480,48 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. It should hold a subfolder of images for each class.")
-    parts = {_PART_FOLDERS[p.name.lower()]: p for p in _subfolders(folder) if p.name.lower() in _PART_FOLDERS}
-    if "train" not in parts:
-        parts = {"all": folder}
-    table = pd.concat([_list_images(path).assign(part=part) for part, path in parts.items()], ignore_index=True)
+    parts = [(_PART_FOLDERS[p.name.lower()], p) for p in _subfolders(folder) if p.name.lower() in _PART_FOLDERS]
+    names = {part for part, _ in parts}
+    has_split = "train" in names and len(names) > 1
+    if not has_split:
+        parts = [("all", folder)]
+    table = pd.concat([_list_images(path).assign(part=part) for part, path in parts], ignore_index=True)
     table["reason"] = [_image_fault(path, minimum_side) for path in table["path"]]
-    removed, kept = table[table["reason"] != ""], table[table["reason"] == ""].drop(columns="reason")
-    kept, rare = _enough_per_class(kept, "label", 3 if "all" in parts else 1, folder)
-    removed = pd.concat([removed, rare])
-    if "all" in parts:
-        groups = clean.duplicate_images(kept["path"].tolist())
-        split = clean.split(kept["label"].to_numpy(), sizes, groups=groups, seed=seed)
-        kept["part"] = _part_names(split, len(kept))
-    elif "test" not in parts:
-        kept["part"] = kept["part"].replace("validation", "test")
-    if "validation" not in set(kept["part"]):
-        train = kept.index[kept["part"] == "train"]
-        kept.loc[train[_cut(kept.loc[train, "label"], 0.1, seed)[1]], "part"] = "validation"
-    return _announce(_dataset(folder.name, kept, "path", "label", f"the folder {folder.name}", removed))
+    stray = sorted(set(_images(folder)) - set(table["path"]))
+    removed = [table[table["reason"] != ""], pd.DataFrame({"path": stray, "reason": "in no class folder"})]
+    kept, rare = _enough_per_class(table[table["reason"] == ""], "label", 1 if has_split else 3, folder)
+    part, copies = kept["part"].to_numpy(object), clean.duplicate_images(kept["path"].tolist())
+    if not has_split:
+        part = _split(folder, kept["label"], sizes, copies, seed)
+    elif "test" not in names:
+        part[part == "validation"] = "test"
+    reason = _twins(part, copies)
+    removed += [rare, kept[reason != ""].assign(reason=reason[reason != ""])]
+    kept, part, copies = kept[reason == ""], part[reason == ""], copies[reason == ""]
+    if "validation" not in part:
+        train = part == "train"
+        part[train] = _split(folder, kept["label"][train], (0.9, 0.1, 0), copies[train], seed)
+    removed = pd.concat(removed, ignore_index=True)
+    return _announce(_dataset(folder.name, kept, part, "path", "label", f"the folder {folder.name}", removed))
 
 
 def _subfolders(folder):
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
+def _images(folder):
+    """Paths of all image files under a folder, in order, without hidden ones."""
+    inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in _IMAGE_ENDINGS)
+    return [str(folder / path) for path in inside if not any(name.startswith(".") for name in path.parts)]
+
+
 def _list_images(folder):
     rows = []
     for class_folder in _subfolders(folder):
-        files = sorted(p for p in class_folder.rglob("*") if p.suffix.lower() in _IMAGE_ENDINGS)
+        files = _images(class_folder)
         if not files:
             raise DataError(f"{class_folder}: no images in this class folder. Add some, or remove the folder.")
-        rows.extend((str(path), class_folder.name) for path in files)
+        rows.extend((path, class_folder.name) for path in files)
     if not rows:
         raise DataError(f"{folder}: no class folders. Put the images of each class into a subfolder of its name.")
     return pd.DataFrame(rows, columns=["path", "label"])
@@ -522,15 +529,11 @@ def _list_images(folder):
 
 def _image_fault(path, minimum_side):
     """Why an image file cannot be used, or an empty string."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            image.load()
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # PIL's errors for broken files
+        side = min(_open_image(path).size)
+    except DataError:
         return "not a readable image"
-    return f"smaller than {minimum_side} pixels" if min(width, height) < minimum_side else ""
+    return f"smaller than {minimum_side} pixels" if side < minimum_side else ""
 
 
 def read_images(paths, size, *, grey=False):
@@ -562,13 +565,21 @@ def read_images(paths, size, *, grey=False):
     height, width = size
     images = np.empty((len(paths), height, width, 1 if grey else 3), "uint8")
     for row, path in zip(images, paths, strict=True):
-        try:
-            with Image.open(path) as file:
-                image = _eight_bit(ImageOps.exif_transpose(file)).convert("L" if grey else "RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not a readable image ({error}). Replace the file, or remove it.") from error
+        image = _open_image(path).convert("L" if grey else "RGB")
         row[:] = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)).reshape(row.shape)
     return images
+
+
+def _open_image(path):
+    """An image file as an upright RGB or grey image of 8 bits without transparency."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            image = _eight_bit(ImageOps.exif_transpose(file))
+            return image if image.mode == "L" else image.convert("RGB")
+    except Exception as error:  # Pillow raises many kinds for a damaged file
+        raise DataError(f"{path}: not a readable image ({error}). Replace the file, or remove it.") from error
 
 
 def _eight_bit(image):
@@ -577,7 +588,9 @@ def _eight_bit(image):
 
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype="float64")
-        top = 65535 if values.max() > 255 else 255
+        # The file does not tell what white is, unless it has 16 bits: the least usual value that clips nothing.
+        least = 65535 if image.mode.startswith("I;16") else 255 if image.mode == "I" else 1
+        top = next((top for top in (1, 255, 65535) if top >= max(least, values.max())), values.max())
         return Image.fromarray((values * (255 / top)).round().clip(0, 255).astype("uint8"))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -604,7 +617,8 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
     Returns
     -------
     Dataset
-        `x` holds strings. `removed` lists the rows left out, and why: missing label, empty text, rare class.
+        `x` holds strings. `removed` lists the rows left out, and why in the column `reason`: missing label or group,
+        empty text, rare class.
 
     Raises
     ------
@@ -613,23 +627,28 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
     """
     name = "table" if isinstance(table, pd.DataFrame) else Path(table).name
     rows = table.copy() if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
-    for column in filter(None, (text, label, group)):
-        if column not in rows.columns:
-            raise DataError(f"{name}: no column {column!r}; it has {', '.join(map(str, rows.columns))}.")
     if rows.empty:
         raise DataError(f"{name}: the table has no rows.")
-    empty = rows[text].isna() | (rows[text].astype("string").str.strip().fillna("") == "")
-    reason = np.select([rows[label].isna(), empty], ["missing label", "empty text"], default="")
+    named = [column for column in (text, label, group) if column is not None]
+    for column in named:
+        if (count := rows.columns.tolist().count(column)) != 1:
+            has = ", ".join(map(str, rows.columns))
+            raise DataError(f"{name}: {count or 'no'} column{'s' * (count > 1)} {column!r}; it has {has}.")
+    reasons = ["empty text", "missing label", "missing group"]
+    reason = np.select([_blank(rows[column]) for column in named], reasons[: len(named)], default="")
     removed, kept = rows[reason != ""].assign(reason=reason[reason != ""]), rows[reason == ""].copy()
-    kept[text] = kept[text].astype(str)
     kept[label] = _label_names(kept[label])
+    kept[text] = kept[text].astype(str)
     kept, rare = _enough_per_class(kept, label, 3, name)
     groups = [clean.duplicates(kept[text].tolist())]
     if group is not None:
         groups.append(kept[group].to_numpy())
-    split = clean.split(kept[label].to_numpy(), sizes, groups=groups, seed=seed)
-    kept["part"] = _part_names(split, len(kept))
-    return _announce(_dataset(name, kept, text, label, f"the table {name}", pd.concat([removed, rare])))
+    part = _split(name, kept[label], sizes, groups, seed)
+    return _announce(_dataset(name, kept, part, text, label, f"the table {name}", pd.concat([removed, rare])))
+
+
+def _blank(column):
+    return column.isna() | (column.astype(object).map(str).str.strip() == "")
 
 
 def _read_table(path, encoding):
@@ -644,7 +663,7 @@ def _read_table(path, encoding):
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: cannot read {path.suffix or 'this'!r} files; use one of {', '.join(readers)}.")
     try:
-        return readers[path.suffix.lower()]()
+        table = readers[path.suffix.lower()]()
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not {encoding} (byte {error.start} is {error.object[error.start]:#04x}). Name its encoding, "
@@ -652,6 +671,10 @@ def _read_table(path, encoding):
         ) from error
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
         raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:].upper()} ({error}).") from error
+    if path.suffix.lower() in (".csv", ".tsv") and not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the surplus for row names, and every column shifts.
+        raise DataError(f"{path}: the rows have more fields than the header. Quote the texts that hold a separator.")
+    return table
 
 
 def _label_names(labels):
@@ -673,25 +696,30 @@ def _enough_per_class(table, label, least, name):
     return kept, rare.assign(reason=f"class with fewer than {least} rows")
 
 
-def _part_names(split, n):
-    parts = np.empty(n, object)
-    for name, positions in zip(("train", "validation", "test"), split, strict=True):
-        parts[positions] = name
-    return parts
+def _split(name, labels, sizes, groups, seed):
+    """The part of each row by name, from `clean.split`."""
+    try:
+        split = clean.split(labels.to_numpy(), sizes, groups=groups, seed=seed)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from error
+    part = np.empty(len(labels), object)
+    for which, positions in zip(("train", "validation", "test"), split, strict=True):
+        part[positions] = which
+    return part
 
 
-def _dataset(name, table, x, y, source, removed):
-    class_names = sorted(table.loc[table["part"] == "train", y].unique())
+def _dataset(name, table, part, x, y, source, removed):
+    class_names = sorted(table.loc[part == "train", y].unique())
+    if len(class_names) < 2:
+        raise DataError(f"{name}: train has {len(class_names)} class(es), two are needed. Add rows or classes.")
     unseen = ~table[y].isin(class_names)
     removed = pd.concat([removed, table[unseen].assign(reason="class that train does not have")])
-    table = table[~unseen]
     number = {class_name: k for k, class_name in enumerate(class_names)}
 
-    def rows(part):
-        chosen = table[table["part"] == part]
+    def rows(which):
+        chosen = table[(part == which) & ~unseen]
+        if chosen.empty:
+            raise DataError(f"{name}: no rows are left for the {which} part. Add rows, or change the sizes.")
         return Part(chosen[x].to_numpy(object), chosen[y].map(number).to_numpy("int64"))
 
-    for part in ("train", "validation", "test"):
-        if not len(rows(part).y):
-            raise DataError(f"{name}: no rows are left for the {part} part. Add rows, or change the sizes.")
     return Dataset(name, rows("train"), rows("validation"), rows("test"), class_names, source, removed)

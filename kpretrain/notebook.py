@@ -97,7 +97,10 @@ def setup(seed=0):
     int
         The seed in force.
     """
-    seed = int(os.environ.get("KPRETRAIN_SEED", seed))
+    if value := os.environ.get("KPRETRAIN_SEED", "").strip():
+        if not value.isdecimal():
+            raise ValueError(f"KPRETRAIN_SEED is {value!r}; set it to a whole number from 0, or unset it.")
+        seed = int(value)
     _state.update(started=time.perf_counter(), seed=seed)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_start():
@@ -153,6 +156,8 @@ def run_facts():
 def stamp():
     """Print the last line of a notebook: when, where and how its outputs were made."""
     facts = run_facts()
+    if facts["seconds"] is None:
+        raise RuntimeError("Run the cell with kp.setup first: the stamp tells the seconds since then.")
     memory = "" if facts["peak_memory_gb"] is None else f" · peak memory {facts['peak_memory_gb']:.1f} GB"
     print(
         f"Executed {facts['date']} · profile {facts['profile']} · seed {facts['seed']} · "

@@ -24,7 +24,7 @@ def images(images, titles=None, *, columns=10, size=0.9):
     array of matplotlib axes
     """
     images = np.asarray(images)
-    if images.ndim not in (3, 4):
+    if images.ndim not in (3, 4) or not len(images):
         raise ValueError(f"images must be (n, height, width[, channels]), not {images.shape}.")
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)

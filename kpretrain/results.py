@@ -1,5 +1,6 @@
 """Stored run records: one JSON file a result, and the tables that are rendered from them."""
 
+import base64
 import json
 import os
 import sys
@@ -67,7 +68,8 @@ def save(name, scores, *, title, unit, settings):
     record = {"name": name, "title": title, "unit": unit, "settings": settings.as_dict(), "scores": scores, **facts}
     if folder := os.environ.get("KPRETRAIN_RESULTS"):
         path = Path(folder) / f"{name}-seed{facts['seed']}.json"
-        path.write_text(json.dumps(record, indent=1), encoding="utf8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1, default=lambda number: number.item()), encoding="utf8")
     return record
 
 
@@ -77,9 +79,14 @@ def merge(records, command):
     Raises
     ------
     ValueError
-        If the records differ in their settings, versions, machine or data.
+        If there are none, if they differ in their settings, versions, machine or data, or if two have the same seed:
+        a run counted twice makes an interval too narrow.
     """
-    first = records[0]
+    if not records:
+        raise ValueError("There are no records to pool.")
+    first, seeds = records[0], [record["seed"] for record in records]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{first['name']}: the seeds {seeds} repeat, so the records cannot be pooled.")
     for key in ("name", "title", "unit", "settings", *_SHARED_FACTS):
         if any(record[key] != first[key] for record in records):
             raise ValueError(f"{first['name']}: the records differ in {key!r}, so they cannot be pooled.")
@@ -87,7 +94,7 @@ def merge(records, command):
     merged |= {
         "command": command,
         "date": max(record["date"] for record in records),
-        "seeds": [record["seed"] for record in records],
+        "seeds": seeds,
         "seconds": [record["seconds"] for record in records],
         "peak_memory_gb": max((r["peak_memory_gb"] for r in records if r["peak_memory_gb"]), default=None),
         "scores": [score for record in records for score in record["scores"]],
@@ -102,12 +109,17 @@ def load(name, folder=FOLDER):
     ------
     FileNotFoundError
         If there is none of that name; the message lists those that exist.
+    ValueError
+        If the file is damaged.
     """
     path = Path(folder) / f"{name}.json"
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in Path(folder).glob("*.json"))) or "none"
         raise FileNotFoundError(f"No stored record {name!r} in {folder}; there are: {there}.")
-    return json.loads(path.read_text(encoding="utf8"))
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable record ({error}). Take it from the repository again.") from error
 
 
 def table(record):
@@ -173,11 +185,20 @@ def render_readme(text, folder=FOLDER):
     return text[: start + len(_MARKS[0])] + "\n\n" + markdown(folder) + "\n\n" + text[end:]
 
 
+def picture(notebook):
+    """Return the PNG (bytes) of a committed notebook's cell with the tag "picture"."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf8"))["cells"]
+    tagged = next(cell for cell in cells if "picture" in cell["metadata"].get("tags", []))
+    return base64.b64decode(next(o["data"]["image/png"] for o in tagged["outputs"] if "image/png" in o.get("data", {})))
+
+
 def main(write=False):
-    """Print the stored results; with `write`, render them into README.md. Returns the exit code."""
+    """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code."""
     print(markdown() or "No stored results yet.")
     readme = _REPOSITORY / "README.md"
     if write:
         readme.write_text(render_readme(readme.read_text(encoding="utf8")), encoding="utf8")
+        name = "00_start_here"
+        (FOLDER / f"{name}.png").write_bytes(picture(_REPOSITORY / "notebooks" / f"{name}.ipynb"))
         print(f"\nWritten into {readme.name}.", file=sys.stderr)
     return 0

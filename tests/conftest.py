@@ -1,0 +1,27 @@
+"""What every test starts from: no network, an empty Keras cache, and one cache folder for the whole run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _apart_from_the_user(tmp_path_factory):
+    """Leave the user's own caches alone. The docstrings corpus takes 20 s to build, so all tests share one cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "KPRETRAIN_CACHE" not in os.environ:
+            patch.setenv("KPRETRAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        if "KPRETRAIN_OFFLINE" not in os.environ:
+            patch.setenv("KPRETRAIN_OFFLINE", "1")
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
+@pytest.fixture
+def real_data():
+    """The folder that `$KPRETRAIN_DATA` names, with the real MNIST in it."""
+    folder = os.environ.get("KPRETRAIN_DATA")
+    if not folder or not (Path(folder) / "mnist.npz").is_file():
+        pytest.skip("KPRETRAIN_DATA names no folder with mnist.npz")
+    return Path(folder)

@@ -1,0 +1,264 @@
+"""The notebooks: their anatomy, the outputs they are committed with, their runs, and the code the reader sees."""
+
+import ast
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from kpretrain import course, results
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+by_stem = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+all_by_stem = pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda path: path.stem)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def printed(cell):
+    return "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream")
+
+
+def seconds_of(notebook):
+    return float(re.search(r"· ([\d.]+) s\b", printed(code_cells(notebook)[-1])).group(1))
+
+
+# ---------------------------------------------------------------- anatomy
+
+
+@by_stem
+def test_a_notebook_has_its_parts_in_order(path):
+    notebook = nbformat.read(path, as_version=4)
+    header = notebook.cells[0]
+    assert header.metadata.tags == ["header"]
+    assert header.source.startswith(f"# {path.stem[:2]} · ")
+    for part in ("**You will be able to**", "**Before this:**", "**Time:**", "[map of the course](README.md)"):
+        assert part in header.source, part
+    verbs = re.findall(r"^- ", header.source, flags=re.M)
+    assert 3 <= len(verbs) <= 5
+    setup, settings = code_cells(notebook)[:2]
+    assert setup.metadata.tags == ["setup"]
+    assert "settings = kp.profile(" in settings.source and "fast=" in settings.source and "full=" in settings.source
+    text = prose(notebook)
+    parts = ["## Spot the bug", "## Exercise", "## What you learned", "## What did not work", "## References"]
+    positions = [text.find(part) for part in parts]
+    assert -1 not in positions and positions == sorted(positions), dict(zip(parts, positions, strict=True))
+    assert "https://arxiv.org/abs/" in text
+    assert code_cells(notebook)[-1].source == "kp.stamp()"
+    assert [c for c in code_cells(notebook) if "key-result" in c.metadata.get("tags", [])]
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert "kp.check.bet(" in code and "kp.check.settle(" in code
+
+
+@all_by_stem
+def test_cells_are_short_and_ids_are_stable(path):
+    cells = code_cells(nbformat.read(path, as_version=4))
+    lines = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in cells]
+    assert max(lines) <= 30
+    assert all(re.fullmatch(r"\d\d-\d\d", cell.id) for cell in cells)
+
+
+@all_by_stem
+def test_local_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose(nbformat.read(path, as_version=4))):
+        assert (path.parent / target).exists(), target
+
+
+@by_stem
+def test_every_exercise_is_unsolved_here_and_solved_in_the_solutions(path):
+    def checks(notebook):
+        code = "\n".join(cell.source for cell in code_cells(notebook))
+        return set(re.findall(r"kp\.check\.(\w+)\(", code)) - {"bet", "bets", "settle"}
+
+    solution = path.parent / "solutions" / f"{path.stem}_solutions.ipynb"
+    here, there = (nbformat.read(p, as_version=4) for p in (path, solution))
+    assert checks(here) and checks(here) == checks(there)
+    assert sum("Not yet: " in printed(cell) for cell in code_cells(here)) == len(checks(here))
+    assert sum("Right." in printed(cell) for cell in code_cells(there)) == len(checks(there))
+
+
+# ---------------------------------------------------------------- committed outputs
+
+
+@all_by_stem
+def test_committed_outputs_are_whole_and_clean(path):
+    assert path.stat().st_size < 1_000_000
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        assert cell.execution_count is not None, cell.source
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", output.text
+            text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
+            assert "WARNING" not in text
+            assert not re.search(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\)", text), text
+
+
+@by_stem
+def test_stamp_tells_of_a_full_run_on_the_real_data(path):
+    notebook = nbformat.read(path, as_version=4)
+    stamp = printed(code_cells(notebook)[-1])
+    assert "profile full" in stamp and "seed 0" in stamp
+    assert seconds_of(notebook) <= 6 * 60
+    memory = float(re.search(r"peak memory ([\d.]+) GB", stamp).group(1))
+    assert memory <= 3.0
+    if path.stem[:2] in ("02", "03"):
+        assert "mnist from $KPRETRAIN_DATA/mnist.npz" in stamp
+    assert notebook.metadata.kpretrain.profile == "full"
+
+
+@by_stem
+def test_the_times_in_header_and_readme_are_those_of_the_stamp(path):
+    notebook = nbformat.read(path, as_version=4)
+    minutes = round(seconds_of(notebook) / 60)
+    full = re.search(r"full about (\d+) min", notebook.cells[0].source)
+    assert full, notebook.cells[0].source
+    assert abs(int(full.group(1)) - minutes) <= 1
+    fast = re.search(r"fast about (\d+) s", notebook.cells[0].source).group(1)
+    for readme in (ROOT / "README.md", ROOT / "notebooks" / "README.md"):
+        row = next(line for line in readme.read_text(encoding="utf8").splitlines() if line.startswith(f"| [{path.stem[:2]}"))
+        assert f"| {fast} s | {full.group(1)} min |" in row, readme.name
+
+
+def test_record_of_the_cnn_holds_three_runs_past_994():
+    record = results.load("03_cnn_mnist")
+    assert record["profile"] == "full" and len(record["seeds"]) == 3 and "mnist" in record["data"]
+    scores = {arm: [s for s in record["scores"] if s["arm"] == arm] for arm in ("plain CNN", "better CNN")}
+    assert all(len(runs) == 3 for runs in scores.values())
+    assert np.mean([s["score"] for s in scores["better CNN"]]) >= 99.4
+    for plain, better in zip(scores["plain CNN"], scores["better CNN"], strict=True):
+        assert better["seconds"] <= plain["seconds"]
+
+
+# ---------------------------------------------------------------- the code that the reader sees
+
+
+def definitions(stem, *names, **given):
+    """The named functions of a notebook, in a namespace that holds what `given` and the usual imports provide."""
+    import keras
+    import pandas as pd
+    from keras import layers, ops
+
+    from kpretrain import clean
+
+    space = {"np": np, "pd": pd, "keras": keras, "layers": layers, "ops": ops, "clean": clean, **given}
+    path = ROOT / "notebooks" / f"{stem}.ipynb"
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        if "REPOSITORY" in cell.source:
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.FunctionDef) and node.name in names:
+                exec(compile(ast.Module([node], []), stem, "exec"), space)
+    return [space[name] for name in names]
+
+
+def test_01_text_augmentation_keeps_what_it_promises():
+    delete_words, swap_words = definitions("01_clean_and_split", "delete_words", "swap_words")
+    rng, text = np.random.default_rng(0), " ".join(f"w{k}" for k in range(2000))
+    kept = delete_words(text, 0.2, rng).split()
+    assert abs(len(kept) / 2000 - 0.8) < 0.03
+    assert kept == [word for word in text.split() if word in set(kept)]
+    assert delete_words("one", 0.99, rng) == "one"
+    assert sorted(swap_words(text, 50, rng).split()) == sorted(text.split())
+    assert swap_words(text, 50, rng) != text
+    assert swap_words("one", 2, rng) == "one"
+
+
+def test_02_wilson_agrees_with_scipy():
+    from scipy.stats import binomtest
+
+    (wilson,) = definitions("02_mlp_mnist", "wilson")
+    for correct, n in ((9810, 10_000), (3, 10), (0, 5), (359, 359)):
+        reference = binomtest(correct, n).proportion_ci(method="wilson")
+        assert np.allclose(wilson(correct, n), [100 * reference.low, 100 * reference.high], atol=0.01)
+
+
+def test_03_augmentation_moves_each_image_by_its_own_amounts():
+    import keras
+
+    (augment,) = definitions("03_cnn_mnist", "augment", draws=keras.random.SeedGenerator(0))
+    image = np.zeros((1, 28, 28, 1), "float32")
+    image[:, 9:19, 12:16] = 1
+    images = np.repeat(image, 64, 0)
+    still = keras.ops.convert_to_numpy(augment(images, turn=0, scale=0, shear=0, shift=0))
+    assert np.allclose(still, images, atol=1e-6)
+    moved = keras.ops.convert_to_numpy(augment(images))
+    assert len({row.tobytes() for row in moved}) == 64
+    rows, columns = np.mgrid[:28, :28]
+    centre = np.array([(moved[..., 0] * axis).sum((1, 2)) / moved.sum((1, 2, 3)) for axis in (rows, columns)])
+    # turned about the middle: no drift on average, and no further than the shift and the rotation can take it
+    assert np.abs(centre.mean(1) - 13.5).max() < 0.75
+    assert np.abs(centre - 13.5).max() < 4
+
+
+def test_03_rate_rises_then_falls_to_zero():
+    (warm_cosine,) = definitions("03_cnn_mnist", "warm_cosine")
+    rates = np.array([float(warm_cosine(1000, 4e-3)(step)) for step in range(0, 1001, 50)])
+    assert rates.argmax() == 4 and np.isclose(rates.max(), 4e-3)
+    assert np.isclose(rates[0], 4e-4) and rates[-1] < 1e-6
+    assert (np.diff(rates[:5]) > 0).all() and (np.diff(rates[4:]) < 0).all()
+
+
+def test_03_multiplications_are_counted_right():
+    import keras
+    from keras import layers
+
+    (multiplications,) = definitions("03_cnn_mnist", "multiplications")
+    model = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(5)])
+    assert np.allclose(multiplications(model), [4 * 4 * 3 * 3 * 3 * 2 / 1e6, 4 * 4 * 3 * 5 / 1e6], atol=5e-4)
+
+
+def test_00_draws_hold_the_same_number_of_each_class():
+    y = np.random.default_rng(1).integers(0, 10, 500)
+    (draw,) = definitions("00_start_here", "draw", y=y)
+    chosen = draw(7, seed=3)
+    assert np.array_equal(np.bincount(y[chosen]), [7] * 10) and len(set(chosen)) == 70
+    assert np.array_equal(chosen, draw(7, seed=3)) and not np.array_equal(chosen, draw(7, seed=4))
+
+
+# ---------------------------------------------------------------- runs
+
+
+def run(tmp_path, **options):
+    outcome = course.run(out=tmp_path / "out", **options)
+    assert [r.reason() for r in outcome if r.status != "passed"] == []
+    for result in outcome:
+        for cell in code_cells(nbformat.read(result.executed, as_version=4)):
+            assert not [o for o in cell.outputs if o.get("name") == "stderr"], cell.source
+    return outcome
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    monkeypatch.delenv("KPRETRAIN_DATA", raising=False)
+    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
+
+
+def test_the_course_runs_in_the_fast_profile_offline_on_the_embedded_data(tmp_path, no_data, record_property):
+    outcome = run(tmp_path, profile="fast")
+    assert [r.name for r in outcome] == [path.stem for path in NOTEBOOKS]
+    assert all(r.key_result and r.figures for r in outcome)
+    record_property("seconds", {r.name: round(r.seconds) for r in outcome})
+    print({r.name: round(r.seconds) for r in outcome}, file=sys.stderr)
+
+
+def test_solutions_run(tmp_path, no_data):
+    run(tmp_path, notebooks=ROOT / "notebooks" / "solutions", profile="fast")
+
+
+def test_the_cnn_runs_on_real_mnist(tmp_path):
+    if not (Path(os.environ.get("KPRETRAIN_DATA", "nowhere")) / "mnist.npz").is_file():
+        pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
+    (outcome,) = run(tmp_path, profile="fast", only="03")
+    assert "On mnist" in outcome.key_result
