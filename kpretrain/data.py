@@ -311,7 +311,9 @@ def docstrings():
     packages = {name: folder for name in LIBRARIES if (folder := _package_folder(name)) is not None}
     if not packages:
         raise DataError("None of the packages of the docstrings corpus is installed: pip install -r requirements.txt")
-    return _cached_table(f"docstrings-{_corpus_key(packages)}.parquet", lambda: _read_docstrings(packages))
+    key = _corpus_key(packages)
+    _loaded["docstrings"] = f"{len({LIBRARIES[name] for name in packages})} installed libraries (versions {key})"
+    return _cached_table(f"docstrings-{key}.parquet", lambda: _read_docstrings(packages))
 
 
 def _package_folder(name):
@@ -626,7 +628,7 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
         If the file is missing, empty, of another kind or encoding, lacks a column, or has fewer than two classes.
     """
     name = "table" if isinstance(table, pd.DataFrame) else Path(table).name
-    rows = table.copy() if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
+    rows = table if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
     if rows.empty:
         raise DataError(f"{name}: the table has no rows.")
     named = [column for column in (text, label, group) if column is not None]

@@ -127,7 +127,8 @@ def test_the_times_in_header_and_readme_are_those_of_the_stamp(path):
     assert abs(int(full.group(1)) - minutes) <= 1
     fast = re.search(r"fast about (\d+) s", notebook.cells[0].source).group(1)
     for readme in (ROOT / "README.md", ROOT / "notebooks" / "README.md"):
-        row = next(line for line in readme.read_text(encoding="utf8").splitlines() if line.startswith(f"| [{path.stem[:2]}"))
+        lines = readme.read_text(encoding="utf8").splitlines()
+        row = next(line for line in lines if line.startswith(f"| [{path.stem[:2]}"))
         assert f"| {fast} s | {full.group(1)} min |" in row, readme.name
 
 

@@ -1,0 +1,268 @@
+"""Bets are kept and settled; each exercise's check knows the right answer and the typical wrong ones."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, f1_score
+
+from kpretrain import check, results
+
+
+@pytest.fixture(autouse=True)
+def bets_file(tmp_path, monkeypatch):
+    """A cache and a process of its own for each test."""
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(check, "_bets_in_memory", {})
+    return tmp_path / "cache" / "bets.json"
+
+
+def another_process(monkeypatch):
+    monkeypatch.setattr(check, "_bets_in_memory", {})
+
+
+# ------------------------------------------------------------------------------------------------ bets
+
+
+def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
+    check.bet("points gained", -1, 4.5)
+    assert capsys.readouterr().out == "Bet placed. points gained: -1 to 4.5.\n"
+    another_process(monkeypatch)
+    assert check.settle("points gained", np.float32(4.25), low=3, high=5.5) is True
+    line = "you bet -1 to 4.5, measured 4.2 (95 % interval 3.0 to 5.5). Inside your bet."
+    assert line in capsys.readouterr().out
+    assert check.settle("points gained", 4.6) is False
+    assert capsys.readouterr().out.endswith("measured 4.6. Outside your bet.\n")
+
+
+def test_the_table_of_bets(monkeypatch):
+    assert check.bets().empty and check.bets().columns.tolist() == ["low", "high", "measured", "inside"]
+    for question, measured in [("inside", 1), ("edge", 2), ("outside", 2.1), ("open", None)]:
+        check.bet(question, 0, 2)
+        if measured is not None:
+            check.settle(question, measured)
+    another_process(monkeypatch)
+    table = check.bets()
+    assert table["inside"].to_dict() == {"inside": "yes", "edge": "yes", "outside": "no", "open": "open"}
+    assert table.index.name == "question" and (table["high"] == 2).all()
+    check.bet("outside", 5, 6)  # placed anew: open again
+    assert check.bets().loc["outside", "inside"] == "open"
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 1), (math.nan, 1), (0, math.nan), (-math.inf, 1), (0, math.inf)])
+def test_a_bet_needs_two_finite_numbers(low, high, bets_file):
+    with pytest.raises(ValueError, match="two finite numbers, the lower first"):
+        check.bet("q", low, high)
+    assert not bets_file.exists()
+
+
+def test_settling_needs_a_bet_and_a_finite_number():
+    with pytest.raises(KeyError, match=r"No bet on 'q'.*kp\.check\.bet first"):
+        check.settle("q", 1)
+    check.bet("q", 0, 1)
+    for measured in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"q: the measured value is (nan|inf)"):
+            check.settle("q", measured)
+    assert check.bets().loc["q", "inside"] == "open"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"q": {"low"', b"\xff\xfe", b"[1, 2]", b'{"q": 3}', b'{"q": {"low": 1}}', b"null"]
+)
+def test_a_damaged_file_is_told_and_replaced(bets_file, capsys, body):
+    bets_file.parent.mkdir()
+    bets_file.write_bytes(body)
+    check.bet("new", 0, 1)
+    assert f"{bets_file}: not a readable list of bets" in capsys.readouterr().out
+    assert json.loads(bets_file.read_text()) == {"new": {"low": 0.0, "high": 1.0}}
+    assert check.settle("new", 0.5) and capsys.readouterr().out.count("not a readable") == 0
+
+
+def test_a_cache_that_cannot_be_written_keeps_the_bet_for_the_run(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
+    check.bet("q", 0, 1)
+    assert "kept for this run only (" in capsys.readouterr().out
+    assert check.settle("q", 1) and check.bets().loc["q", "inside"] == "yes"
+
+
+# ------------------------------------------------------------------------------------------------ exercises
+
+
+def gain(pretrained, scratch, unit=100):
+    return results.interval((pretrained - scratch) * unit)
+
+
+def unpaired(pretrained, scratch):
+    half = 2.776 * np.sqrt(pretrained.var(ddof=1) / 3 + scratch.var(ddof=1) / 3) * 100
+    mean = (pretrained.mean() - scratch.mean()) * 100
+    return mean, mean - half, mean + half
+
+
+def twins(train, test):
+    return int(np.isin(test, train).sum())
+
+
+def delete(text, share, rng):
+    words = text.split()
+    kept = [word for word in words if rng.random() >= share]
+    return " ".join(kept or [str(rng.choice(words))])
+
+
+def delete_with(change):
+    return lambda text, share, rng: change(text.split(), share, rng)
+
+
+def macro(confusion):
+    truth, guess = zip(*[pair for pair in np.ndindex(confusion.shape) for _ in range(confusion[pair])], strict=True)
+    assert np.array_equal(confusion_matrix(truth, guess), confusion)
+    return f1_score(truth, guess, average="macro")
+
+
+def average(kind):
+    def score(confusion):
+        precision, recall = np.diag(confusion) / confusion.sum(0), np.diag(confusion) / confusion.sum(1)
+        f1 = 2 * precision * recall / (precision + recall)
+        means = {"precision": precision.mean(), "recall": recall.mean(), "classes": f1, "odd": 0.5}
+        means["accuracy"] = np.trace(confusion) / confusion.sum()
+        means["weighted"] = np.average(f1, weights=confusion.sum(1))
+        means["of means"] = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
+        return means[kind]
+
+    return score
+
+
+def shift(images, rng, reach=2, roll=False, each=True, top=1, axes=2):
+    moved = np.zeros_like(images)
+    for row, image in zip(moved, images, strict=True):
+        by = (*rng.integers(-reach, reach + top, axes), 0)[:2] if each else (1, 1)
+        if roll:
+            row[:] = np.roll(image, by, (0, 1))
+        else:
+            padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)))
+            row[:] = padded[reach - by[0] : reach - by[0] + 28, reach - by[1] : reach - by[1] + 28]
+    return moved
+
+
+def shift_rows_only_rolled(images, rng):
+    """Fills the columns with zeros and lets the rows come back."""
+    moved = np.zeros_like(images)
+    for row, image in zip(moved, images, strict=True):
+        down, right = rng.integers(-2, 3, 2)
+        padded = np.pad(np.roll(image, down, 0), ((0, 0), (2, 2), (0, 0)))
+        row[:] = padded[:, 2 - right : 30 - right]
+    return moved
+
+
+def in_place(images, rng):
+    images[:] = shift(images, rng)
+    return images
+
+
+RIGHT = [
+    (check.paired_gain, gain),
+    (check.paired_gain, lambda a, b: np.array(gain(a, b))),
+    (check.leak_count, twins),
+    (check.leak_count, lambda train, test: np.isin(test, train).sum()),
+    (check.word_deletion, delete),
+    (check.dense_parameters, 407_050),
+    (check.dense_parameters, np.int64(407_050)),
+    (check.macro_f1, macro),
+    (check.convolution_sizes, [24, 12, 12, 6]),
+    (check.convolution_sizes, (24, 12, 12, 6)),
+    (check.convolution_sizes, np.array([24, 12, 12, 6])),
+    (check.shift_images, shift),
+]
+WRONG = [
+    (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
+    (check.paired_gain, lambda a, b: np.array(unpaired(a, b)) / 100, "that is times 100"),
+    (check.paired_gain, lambda a, b: gain(b, a), "Subtract scratch from pretrained"),
+    (check.paired_gain, unpaired, "the interval is that of two separate groups"),
+    (check.paired_gain, lambda a, b: (4.0, 4 - 1.13, 4 + 1.13), "t interval with two degrees of freedom"),
+    (check.paired_gain, lambda a, b: 4.0, "returns 1 number(s). Three are wanted"),
+    (check.paired_gain, lambda a, b: "4 points", "Three are wanted"),
+    (check.paired_gain, lambda a, b: {"mean": 4}, "Three are wanted"),
+    (check.leak_count, lambda a, b: len(set(a) & set(b)), "you count clusters"),
+    (check.leak_count, lambda a, b: twins(b, a), "you count train rows"),
+    (check.leak_count, lambda a, b: len(b) - len(set(b)) + 2, "twins inside the test part"),
+    (check.leak_count, lambda a, b: np.isin(b, a), "returns several values. Add them up"),
+    (check.leak_count, lambda a, b: [2, 2, 5], "returns several values. Add them up"),
+    (check.leak_count, lambda a, b: 7, "has 3 such rows, you found 7"),
+    (
+        check.word_deletion,
+        delete_with(lambda w, share, rng: " ".join(x for x in w if rng.random() < share)),
+        "leave a word out",
+    ),
+    (
+        check.word_deletion,
+        delete_with(lambda w, share, rng: " ".join(x for x in w if rng.random() >= share)),
+        "lose all its words",
+    ),
+    (check.word_deletion, delete_with(lambda w, share, rng: " ".join(rng.permutation(w)[:700])), "in their old order"),
+    (check.word_deletion, delete_with(lambda w, share, rng: " ".join(["<mask>", *w[:700]])), "none may be new"),
+    (check.word_deletion, delete_with(lambda w, share, rng: w[:700]), "returns a list. Join the words"),
+    (check.word_deletion, lambda text, share, rng: text, "you kept 1000"),
+    (check.word_deletion, lambda text, share, rng: "", "you kept 0"),
+    (check.dense_parameters, 784 * 512 + 512 * 10, "the biases are missing"),
+    (check.dense_parameters, 784 * 512 + 512, "the second layer is missing"),
+    (check.dense_parameters, 784 * 512 * 10, "don't multiply them"),
+    (check.dense_parameters, 7, "not 7. Inputs times units"),
+    (check.dense_parameters, "407050 weights", "one whole number is wanted"),
+    (check.dense_parameters, [401920, 5130], "one whole number is wanted"),
+    (check.macro_f1, average("weighted"), "this is the weighted average"),
+    (check.macro_f1, average("accuracy"), "this is accuracy"),
+    (check.macro_f1, average("of means"), "take F1 for each class first"),
+    (check.macro_f1, average("precision"), "this is the mean precision"),
+    (check.macro_f1, average("recall"), "this is the mean recall"),
+    (check.macro_f1, average("classes"), "one number is wanted"),
+    (check.macro_f1, average("odd"), "you have 0.5"),
+    (
+        check.convolution_sizes,
+        [28, 14, 14, 7],
+        "after 5x5 'valid' the side is not 28. The rule is: valid: side - kernel",
+    ),
+    (check.convolution_sizes, [24, 11, 11, 6], "after pooling by 2 the side is not 11"),
+    (check.convolution_sizes, [24, 12, 10, 5], "after 3x3 'same' the side is not 10. The rule is: same keeps"),
+    (check.convolution_sizes, [24, 12, 12, 5], "after 3x3 'same' with stride 2 the side is not 5"),
+    (check.convolution_sizes, [24, 12], "four layers give four sides; you have 2"),
+    (check.convolution_sizes, 24, "four layers give four sides; you have 1"),
+    (check.convolution_sizes, [None] * 4, "after 5x5 'valid' the side is not nan"),
+    (check.shift_images, in_place, "the input array was changed"),
+    (check.shift_images, lambda images, rng: shift(images, rng, each=False), "all images are shifted alike"),
+    (check.shift_images, lambda images, rng: images, "all images are shifted alike"),
+    (check.shift_images, lambda images, rng: shift(images, rng, reach=4), "larger than 2 pixels"),
+    (check.shift_images, lambda images, rng: shift(images, rng, top=0), "rng.integers leaves its upper end out"),
+    (check.shift_images, lambda images, rng: shift(images, rng, roll=True), "comes back on the other"),
+    (check.shift_images, shift_rows_only_rolled, "comes back on the other"),
+    (check.shift_images, lambda images, rng: shift(images, rng) / 255, "wanted uint8 (200, 28, 28, 1), got float64"),
+    (check.shift_images, lambda images, rng: shift(images, rng)[..., 0], "got uint8 (200, 28, 28)"),
+    (check.shift_images, lambda images, rng: images.tolist(), "got int64"),
+]
+TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes)
+CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
+
+
+def test_every_exercise_is_tried():
+    public = {name for name, value in vars(check).items() if callable(value) and not name.startswith("_")}
+    assert {exercise.__name__ for exercise in CHECKS} == public - {"bet", "settle", "bets"}
+
+
+@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
+def test_a_right_answer_passes(exercise, answer, capsys):
+    assert exercise(answer) is True
+    assert capsys.readouterr().out == "Right.\n"
+
+
+@pytest.mark.parametrize(("exercise", "answer", "hint"), WRONG)
+def test_a_wrong_answer_gets_its_hint(exercise, answer, hint, capsys):
+    assert exercise(answer) is False
+    out = capsys.readouterr().out
+    assert out.startswith("Not yet: ") and hint in out
+
+
+@pytest.mark.parametrize("unsolved", [None, ...])
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_an_unsolved_exercise_never_raises(exercise, unsolved, capsys):
+    assert exercise(unsolved if exercise in TAKES_A_VALUE else lambda *_: unsolved) is False
+    assert capsys.readouterr().out.startswith("Not yet: ")

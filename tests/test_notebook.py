@@ -1,0 +1,113 @@
+"""The start and the end of a notebook: the profile, a quiet setup, the seed and the stamp."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kpretrain import notebook
+
+
+def python(code, **environment):
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("KPRETRAIN_P", "KPRETRAIN_S"))}
+    variables.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=variables | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(("value", "epochs"), [(None, 1), ("", 1), ("fast", 1), ("full", 20), (" Full ", 20)])
+def test_profile(monkeypatch, value, epochs):
+    monkeypatch.delenv("KPRETRAIN_PROFILE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("KPRETRAIN_PROFILE", value)
+    settings = notebook.profile(fast={"epochs": 1, "rows": 10}, full={"epochs": 20, "rows": 1000})
+    assert settings.epochs == epochs and set(settings.as_dict()) == {"epochs", "rows"}
+
+
+def test_profile_names_what_is_wrong(monkeypatch):
+    with pytest.raises(ValueError, match=r"only one of them has: batch, epochs\."):
+        notebook.profile(fast={"rows": 1, "epochs": 1}, full={"rows": 2, "batch": 3})
+    monkeypatch.setenv("KPRETRAIN_PROFILE", "quick")
+    with pytest.raises(ValueError, match="KPRETRAIN_PROFILE is 'quick'; set it to 'fast' or 'full'"):
+        notebook.profile(fast={}, full={})
+
+
+DRAW = """
+import kpretrain as kp
+print(kp.setup(seed=3))
+import random, numpy, keras
+print(random.random(), numpy.random.rand(), float(keras.random.uniform(())))
+kp.stamp()
+"""
+
+
+@pytest.fixture(scope="module")
+def started():
+    runs = [python(DRAW, KPRETRAIN_PROFILE="full"), python(DRAW, KPRETRAIN_SEED="8")]
+    assert [run.returncode for run in runs] == [0, 0], runs
+    return runs
+
+
+def test_setup_says_what_runs_and_nothing_else(started):
+    run = started[0]
+    assert run.stderr == ""
+    first, seed, _, *stamp = run.stdout.splitlines()
+    assert first.startswith("kpretrain ") and " · profile full · seed 3" in first and seed == "3"
+    assert f"Python {sys.version.split()[0]}" in first and "keras 3." in first and " on tensorflow 2." in first
+    assert len(stamp) == 2 and stamp[0].startswith("Executed 20") and "profile full · seed 3 · " in stamp[0]
+    assert " s · peak memory 0." in stamp[0] or " s · peak memory 1." in stamp[0]
+    assert "cores" in stamp[1] and "not installed" not in stamp[1]
+
+
+def test_the_seed_reaches_every_generator(started):
+    lines = [run.stdout.splitlines() for run in started]
+    assert lines[1][1] == "8" and "seed 8" in lines[1][0]
+    draws = [line[2].split() for line in lines]
+    assert all(a != b for a, b in zip(*draws, strict=True))
+    import random
+
+    assert draws[0][0] == str(random.Random(3).random()) and draws[1][0] == str(random.Random(8).random())
+
+
+def test_a_wrong_seed_is_named(monkeypatch):
+    for value in ("eight", "-1", "1.5"):
+        monkeypatch.setenv("KPRETRAIN_SEED", value)
+        with pytest.raises(ValueError, match=f"KPRETRAIN_SEED is '{value}'; set it to a whole number"):
+            notebook.setup()
+
+
+QUIET = """
+import os, sys
+from kpretrain import notebook
+with notebook._quiet_start():
+    os.write(2, b"noise of a library\\n")
+os.write(2, b"after\\n")
+sys.stdout.flush()
+with notebook._quiet_start():
+    os.write(2, b"why it failed\\n")
+    import not_a_module
+"""
+
+
+def test_what_was_held_back_is_shown_when_the_start_fails():
+    run = python(QUIET)
+    assert run.returncode == 1 and "noise" not in run.stderr
+    assert run.stderr.startswith("after\nwhy it failed\nTraceback")
+    assert "No module named 'not_a_module'" in run.stderr
+
+
+def test_stamp_names_the_data(monkeypatch, capsys):
+    monkeypatch.setattr(notebook, "_state", {"started": 0.0, "seed": 4, "backend": "jax"})
+    monkeypatch.setattr("kpretrain.data._loaded", {"mnist": "a file", "docstrings": "nine libraries"})
+    notebook.stamp()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == ["data: mnist from a file", "data: docstrings from nine libraries"]
+    assert "on jax" in lines[1]
+
+
+def test_stamp_without_setup_names_the_mend(monkeypatch):
+    monkeypatch.setattr(notebook, "_state", {"started": None, "seed": None, "backend": None})
+    with pytest.raises(RuntimeError, match=r"kp\.setup first"):
+        notebook.stamp()

@@ -1,0 +1,102 @@
+"""The package: cheap to import, one list of requirements that holds what is imported, no circles."""
+
+import ast
+import graphlib
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import kpretrain
+
+ROOT = Path(kpretrain.__file__).resolve().parents[1]
+FILES = {path.stem: path for path in sorted((ROOT / "kpretrain").glob("*.py"))}
+MODULES = [name for name in FILES if not name.startswith("__")]
+LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+REQUIRED = {re.sub(r"[-_.]+", "-", Requirement(line.split("#")[0]).name).lower() for line in LINES}
+
+MEASURE = """
+import sys, time
+start = time.perf_counter()
+import kpretrain
+print(time.perf_counter() - start)
+print(sorted({"numpy", "pandas", "keras", "tensorflow", "sklearn", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def imports(path):
+    """(modules of this package, other top-level names) that a file imports anywhere."""
+    ours, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            ours |= {node.module.split(".")[0]} if node.module else {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            others.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Import):
+            others |= {name.name.split(".")[0] for name in node.names}
+    return ours, others
+
+
+def test_import_is_cheap_and_brings_no_framework():
+    runs = [subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True) for _ in range(5)]
+    assert {run.stdout.splitlines()[1] for run in runs} == {"[]"}
+    assert min(float(run.stdout.splitlines()[0]) for run in runs) < 0.3
+
+
+def test_every_public_name_is_there():
+    assert set(kpretrain._MODULES) == set(MODULES)
+    for name in kpretrain.__all__:
+        assert getattr(kpretrain, name) is not None and name in dir(kpretrain)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        kpretrain.nothing  # noqa: B018
+    assert kpretrain.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_modules_import_in_one_direction():
+    graph = {name: imports(path)[0] & set(FILES) for name, path in FILES.items() if name != "__init__"}
+    assert graph["check"] == {"data"} and "clean" in graph["data"]  # the reader of imports works
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_requirements_hold_every_import():
+    distributions = importlib.metadata.packages_distributions()
+    for name, path in FILES.items():
+        for other in imports(path)[1] - set(sys.stdlib_module_names) - {"kpretrain"}:
+            names = {re.sub(r"[-_.]+", "-", found).lower() for found in distributions.get(other, [other])}
+            assert names & REQUIRED, f"kpretrain/{name}.py imports {other}, which requirements.txt does not name"
+
+
+def test_requirements_are_one_list_with_reasons():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "dependencies" in project["project"]["dynamic"] and "dependencies" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+    assert "-r requirements.txt" in (ROOT / "environment.yml").read_text()
+    assert {"keras", "tensorflow", "keras-nlp", "keras-cv", "matplotlib", "jupyterlab"} <= REQUIRED
+    for line in LINES:
+        requirement, _, reason = line.partition("#")
+        assert len(reason.split()) >= 2, f"{line}: say what needs it"
+        assert str(Requirement(requirement).specifier).startswith(">="), f"{line}: a lower bound, and no other"
+    python = project["project"]["requires-python"]
+    assert f"python{python}" in (ROOT / "environment.yml").read_text().replace(" ", "")
+
+
+def test_the_files_that_are_shipped_exist():
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["kpretrain"]
+    assert all((ROOT / "kpretrain" / name).is_file() for name in shipped)
+    assert {path.name for path in (ROOT / "kpretrain").iterdir() if path.suffix not in (".py", "")} == set(shipped)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_functions_have_docstrings(name):
+    module = getattr(kpretrain, name)
+    assert module.__doc__
+    for label, thing in vars(module).items():
+        if not label.startswith("_") and getattr(thing, "__module__", None) == module.__name__:
+            if inspect.isfunction(thing) or inspect.isclass(thing):
+                assert thing.__doc__ and not thing.__doc__.startswith(f"{label}("), f"{name}.{label}"

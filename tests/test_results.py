@@ -1,0 +1,161 @@
+"""Results: intervals that hold, records that are pooled only where they may be, and tables that follow from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from kpretrain import notebook, results
+
+ROOT = Path(results.__file__).resolve().parents[1]
+
+
+def record(seed=0, **changes):
+    scores = [
+        {"arm": "scratch", "score": 90.0 + seed, "seed": seed, "seconds": 10.0},
+        {"arm": "pretrained", "score": 95.0 + seed / 2, "seed": seed, "seconds": 21.0},
+    ]
+    facts = {"name": "99_demo", "title": "A demo", "unit": "accuracy, %", "settings": {"epochs": 3}, "scores": scores}
+    facts |= {"profile": "full", "python": "3.11", "keras": "3.15", "backend": "tensorflow 2.21", "machine": "2 cores"}
+    facts |= {"data": {"mnist": "a file"}, "date": f"2025-01-0{seed + 1}", "seed": seed, "seconds": 60.0 + seed}
+    return facts | {"peak_memory_gb": 1.5 + seed} | changes
+
+
+@pytest.fixture
+def stored(tmp_path):
+    merged = results.merge([record(0), record(1), record(2)], "python -m kpretrain record 99")
+    (tmp_path / "99_demo.json").write_text(json.dumps(merged), encoding="utf8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_interval_agrees_with_scipy(confidence):
+    values = np.random.default_rng(0).normal(3, 2, 7)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(confidence)
+    assert results.interval(values, confidence) == pytest.approx((values.mean(), expected.low, expected.high))
+
+
+def test_interval_holds_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    inside = [low <= 0 <= high for _, low, high in (results.interval(rng.normal(size=3)) for _ in range(3000))]
+    assert 0.935 < np.mean(inside) < 0.965
+
+
+def test_interval_of_one_value_and_of_none():
+    mean, low, high = results.interval([4])
+    assert mean == 4 and np.isnan([low, high]).all()
+    with pytest.raises(ValueError, match="at least one value"):
+        results.interval([])
+
+
+def test_merge_pools_the_scores():
+    merged = results.merge([record(0), record(1), record(2, peak_memory_gb=None)], "the command")
+    assert merged["seeds"] == [0, 1, 2] and merged["seconds"] == [60, 61, 62] and len(merged["scores"]) == 6
+    assert merged["date"] == "2025-01-03" and merged["peak_memory_gb"] == 2.5 and merged["command"] == "the command"
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("settings", {"epochs": 4}),
+        ("profile", "fast"),
+        ("data", {"digits": "scikit-learn"}),
+        ("keras", "3.14"),
+        ("backend", "jax"),
+        ("python", "3.13"),
+        ("machine", "64 cores"),
+        ("unit", "loss"),
+        ("name", "98_other"),
+    ],
+)
+def test_merge_refuses_what_differs(key, other):
+    with pytest.raises(ValueError, match=f"99_demo: the records differ in '{key}'"):
+        results.merge([record(0), record(1, **{key: other})], "")
+
+
+def test_merge_refuses_the_same_run_twice_and_nothing():
+    with pytest.raises(ValueError, match=r"99_demo: the seeds \[0, 1, 0\] repeat"):
+        results.merge([record(0), record(1), record(0)], "")
+    with pytest.raises(ValueError, match="no records"):
+        results.merge([], "")
+
+
+def test_table(stored):
+    table = results.table(results.load("99_demo", stored))
+    assert table.index.tolist() == ["scratch", "pretrained"] and table.index.name == "arm"
+    half = 4.302653 / np.sqrt(3)
+    assert table.loc["scratch"].to_dict() == {
+        "accuracy, %": "91.00",
+        "95 % interval": f"{91 - half:.2f} to {91 + half:.2f}",
+        "runs": 3,
+        "seconds": "10.0",
+    }
+    single = record()
+    del single["scores"][1]["seconds"]
+    assert results.table(single)["95 % interval"].tolist() == ["one run"] * 2
+    assert results.table(single)["seconds"].tolist() == ["10.0", ""]
+
+
+def test_markdown_and_caption(stored):
+    text = results.markdown(stored)
+    lines = text.splitlines()
+    assert lines[0] == "**A demo** (99_demo)"
+    assert lines[2:5] == [
+        "| arm | accuracy, % | 95 % interval | runs | seconds |",
+        "| --- | --- | --- | --- | --- |",
+        "| scratch | 91.00 | 88.52 to 93.48 | 3 | 10.0 |",
+    ]
+    assert "3 run(s) of the notebook, 3 minutes in all on 2 cores, 2025-01-03" in lines[-1]
+    assert "data: a file. Made again by `python -m kpretrain record 99`." in lines[-1]
+    assert results.markdown(stored / "none") == ""
+
+
+def test_render_readme_replaces_what_stands_between_the_marks(stored):
+    first, last = results._MARKS
+    text = f"# Before\n\n{first}\nold 12.3\n{last}\n\nafter\n"
+    rendered = results.render_readme(text, stored)
+    assert rendered.startswith(f"# Before\n\n{first}\n\n**A demo**") and rendered.endswith(f"\n\n{last}\n\nafter\n")
+    assert "old" not in rendered and results.render_readme(rendered, stored) == rendered
+    for bad in ("no marks", first, last, f"{last}{first}"):
+        with pytest.raises(ValueError, match=r"README\.md must hold the lines"):
+            results.render_readme(bad, stored)
+
+
+def test_load_names_what_is_there_and_what_is_damaged(stored):
+    with pytest.raises(FileNotFoundError, match=r"No stored record '98_other'.*there are: 99_demo"):
+        results.load("98_other", stored)
+    with pytest.raises(FileNotFoundError, match="there are: none"):
+        results.load("x", stored / "nowhere")
+    (stored / "half.json").write_text('{"name": ')
+    with pytest.raises(ValueError, match=r"half\.json: not a readable record"):
+        results.load("half", stored)
+
+
+def test_save_writes_only_where_it_is_asked_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
+    monkeypatch.setattr(notebook, "_state", {"started": 0.0, "seed": 7, "backend": None})
+    arguments = {"title": "t", "unit": "u", "settings": notebook.profile(fast={"epochs": 1}, full={"epochs": 2})}
+    scores = [{"arm": "a", "score": np.float32(0.5), "seed": np.int64(7)}]
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    made = results.save("99_demo", scores, **arguments)
+    assert made["settings"] == {"epochs": 1} and made["seed"] == 7 and made["profile"] == "fast"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("KPRETRAIN_RESULTS", str(tmp_path / "new" / "folder"))
+    results.save("99_demo", scores, **arguments)
+    (file,) = (tmp_path / "new" / "folder").iterdir()
+    assert file.name == "99_demo-seed7.json"
+    assert json.loads(file.read_text())["scores"] == [{"arm": "a", "score": 0.5, "seed": 7}]
+
+
+def test_the_stored_records_and_the_readme_agree():
+    for path in results.FOLDER.glob("*.json"):
+        stored = results.load(path.stem)
+        assert stored["name"] == path.stem and len(stored["seeds"]) == len(stored["seconds"])
+        assert results.table(stored).shape[0] and stored["profile"] == "full"
+    if not (ROOT / "README.md").is_file():
+        pytest.skip("there is no README.md yet")
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    assert results.render_readme(text) == text, "run `python -m kpretrain results --write`"
