@@ -8,7 +8,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_MODULES = ("check", "clean", "course", "data", "machine", "notebook", "plot", "results")
+_MODULES = ("check", "clean", "course", "data", "links", "machine", "notebook", "page", "plot", "results")
 _FROM_MODULES = {"profile": "notebook", "setup": "notebook", "stamp": "notebook"}
 
 __all__ = [*_MODULES, *_FROM_MODULES]

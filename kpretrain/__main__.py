@@ -84,11 +84,11 @@ def _results(options):
 
 
 def _links(options):
-    from kpretrain import course
+    from kpretrain import links
 
     try:
-        changed = course.links(write=options.write)
-    except course.CourseError as error:
+        changed = links.update(write=options.write)
+    except ValueError as error:
         return _mend(error)
     for name in changed:
         print(f"{name}: {'mended' if options.write else 'another address than in pyproject.toml'}")

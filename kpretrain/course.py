@@ -1,7 +1,6 @@
 """Run the course: execute the numbered notebooks and put what they found on one page.
 
-`run` executes every notebook from a fresh kernel, `render_page` makes the self-contained HTML page,
-and `links` keeps the public address in badges, set-up cells and README equal to pyproject.toml's.
+`run` executes every notebook from a fresh kernel, `record` does so under several seeds and stores the scores.
 """
 
 import asyncio
@@ -18,12 +17,9 @@ import shutil
 import sys
 import tempfile
 import time
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
-import mistune
 import nbformat
 from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client import AsyncKernelManager
@@ -33,6 +29,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tqdm import tqdm
 
 from . import results as kpretrain_results
+from .page import render_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("fast", "full")
@@ -663,50 +660,6 @@ def _shorten(text, room):
 # The page
 
 
-class _SafeRenderer(mistune.HTMLRenderer):
-    """Markdown to HTML that loads nothing: raw HTML is escaped, links and images leave their text."""
-
-    def link(self, text, url, title=None):
-        return text
-
-    def image(self, text, url, title=None):
-        return text
-
-    def heading(self, text, level, **attributes):
-        return f"<p><strong>{text}</strong></p>\n"
-
-
-_markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
-
-
-def render_page(title, facts, cards, intro=""):
-    """Return one self-contained HTML page: no script, no external resource.
-
-    Parameters
-    ----------
-    title : str
-        The page's title and first heading.
-    facts : list of (str, str)
-        Names and values for the head of the page, such as `("Profile", "fast")`.
-    cards : list of dict
-        One per section: `id`, `title`, and any of `status` ("passed", "failed", "stopped", "not run"), `note` (a short
-        text beside the status, such as the time), `link` (a relative address), `markdown` (the key result), `figures`
-        (as in `Result`), and `error` (a dict of `summary`, `source`, `traceback`).
-    intro : str, default=""
-        A sentence under the heading.
-
-    Returns
-    -------
-    page : str
-        All text in it is escaped.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["markdown"] = lambda text: jinja2.filters.Markup(_markdown(text))
-    return environment.get_template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
-
-
 def _write_index(results, out, profile, seconds):
     counts = [
         f"{sum(result.status == status for result in results)} {status}"
@@ -756,71 +709,3 @@ def _versions():
 
 def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-# The public address
-
-_COLAB = "https://colab.research.google.com/github/"
-# The badge opens the notebook it stands in; a plain Colab link may open another one.
-_BADGE = re.compile(
-    r"(colab-badge\.svg\)\]\()https://colab\.research\.google\.com/github/[^)\s]*/blob/[^/)\s]+/([^)\s]+)"
-)
-_COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/")
-# In a notebook's JSON the quotes of the line REPOSITORY = "..." are escaped.
-_SETUP = re.compile(r"""(\bREPOSITORY\s*=\s*\\?["'])https?://[^"'\\\s]+""")
-_CLONE = re.compile(
-    r"""(\bgit clone (?:-\S+ (?:\d+ )?)*)https://github\.com/[^/\s"'`\\]+/[^/\s"'`\\;&]+?(?=(?:\.git)?[\s"'`\\;&]|\.git$|$)"""
-)
-
-
-def links(write=False, root=None):
-    """Hold the Colab badges, set-up cells and clone commands equal to pyproject.toml's Repository.
-
-    Parameters
-    ----------
-    write : bool, default=False
-        Mend the files that disagree.
-    root : path-like, default=None
-        The repository; None is the one this package lies in.
-
-    Returns
-    -------
-    changed : list of str
-        The files, relative to `root`, that disagree, or disagreed before they were mended.
-
-    Raises
-    ------
-    CourseError
-        If pyproject.toml is missing or its Repository is no GitHub address.
-    """
-    root = ROOT if root is None else Path(root).resolve()
-    address = _repository(root / "pyproject.toml")
-    slug = address.removeprefix("https://github.com/")
-    notebooks = [path for path in sorted(root.glob("notebooks/**/*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
-    changed = []
-    for path in [*notebooks, *root.glob("README.md")]:
-        old = path.read_bytes().decode("utf-8")
-        name = path.relative_to(root).as_posix()
-        new = _COLAB_LINK.sub(f"{_COLAB}{slug}/blob/", old)
-        if path.suffix == ".ipynb":
-            new = _BADGE.sub(rf"\g<1>{_COLAB}{slug}/blob/main/{name}", new)
-            new = _SETUP.sub(rf"\g<1>{address}", new)
-        new = _CLONE.sub(rf"\g<1>{address}", new)
-        if new != old:
-            changed.append(name)
-            if write:
-                _write(path, new)
-    return changed
-
-
-def _repository(pyproject):
-    try:
-        address = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-    except FileNotFoundError:
-        raise CourseError(f"{pyproject} is not there. Run the command in a clone of the repository.") from None
-    except KeyError:
-        raise CourseError(f"{pyproject} has no Repository under [project.urls]; add it.") from None
-    address = address.rstrip("/").removesuffix(".git")
-    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
-        raise CourseError(f"Repository in {pyproject} is {address!r}; Colab opens https://github.com/OWNER/NAME only.")
-    return address

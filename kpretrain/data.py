@@ -423,7 +423,7 @@ def _load_docstrings(seed):
     part = _stable_part(table["library"] + "/" + table["module"])
     reason = _twins(part, table["cluster"].to_numpy())
     removed = table[reason != ""].drop(columns="cluster").assign(reason=reason[reason != ""])
-    source = f"the docstrings of {table['library'].nunique()} installed libraries"
+    source = _loaded["docstrings"]
     return _dataset("docstrings", table[reason == ""], part[reason == ""], "text", "library", source, removed)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import kpretrain
-from kpretrain import course, results
+from kpretrain import links, results
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -66,7 +66,7 @@ def test_the_picture_is_that_of_the_committed_notebook():
 
 
 def test_badges_and_set_up_cells_use_the_address_of_pyproject():
-    assert course.links() == [], "python -m kpretrain links --write mends it"
+    assert links.update() == [], "python -m kpretrain links --write mends it"
 
 
 def test_every_notebook_stands_in_the_tables():

@@ -1,0 +1,50 @@
+"""One self-contained HTML page of facts and cards, from the template page.html."""
+
+from pathlib import Path
+
+import jinja2
+import mistune
+
+
+class _SafeRenderer(mistune.HTMLRenderer):
+    """Markdown to HTML that loads nothing: raw HTML is escaped, links and images leave their text."""
+
+    def link(self, text, url, title=None):
+        return text
+
+    def image(self, text, url, title=None):
+        return text
+
+    def heading(self, text, level, **attributes):
+        return f"<p><strong>{text}</strong></p>\n"
+
+
+_markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
+
+
+def render_page(title, facts, cards, intro=""):
+    """Return one self-contained HTML page: no script, no external resource.
+
+    Parameters
+    ----------
+    title : str
+        The page's title and first heading.
+    facts : list of (str, str)
+        Names and values for the head of the page, such as `("Profile", "fast")`.
+    cards : list of dict
+        One per section: `id`, `title`, and any of `status` ("passed", "failed", "stopped", "not run"), `note` (a short
+        text beside the status, such as the time), `link` (a relative address), `markdown` (the key result), `figures`
+        (as in `Result`), and `error` (a dict of `summary`, `source`, `traceback`).
+    intro : str, default=""
+        A sentence under the heading.
+
+    Returns
+    -------
+    page : str
+        All text in it is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["markdown"] = lambda text: jinja2.filters.Markup(_markdown(text))
+    return environment.get_template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
