@@ -1,14 +1,12 @@
 """Results: intervals that hold, records that are pooled only where they may be, and tables that follow from them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from kpretrain import notebook, results
-
 
 
 def record(seed=0, **changes):
