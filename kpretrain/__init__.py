@@ -8,8 +8,35 @@ import importlib
 
 __version__ = "0.1.0"
 
-_MODULES = ("check", "clean", "course", "data", "links", "machine", "notebook", "page", "plot", "results")
-_FROM_MODULES = {"profile": "notebook", "setup": "notebook", "stamp": "notebook"}
+_MODULES = (
+    "arms",
+    "check",
+    "clean",
+    "comparison",
+    "course",
+    "data",
+    "links",
+    "machine",
+    "models",
+    "notebook",
+    "objectives",
+    "page",
+    "plot",
+    "presets",
+    "results",
+    "spread",
+    "transfer",
+)
+_FROM_MODULES = {
+    "Comparison": "comparison",
+    "Features": "transfer",
+    "FineTune": "transfer",
+    "SpreadLabels": "spread",
+    "compare": "comparison",
+    "profile": "notebook",
+    "setup": "notebook",
+    "stamp": "notebook",
+}
 
 __all__ = [*_MODULES, *_FROM_MODULES]
 

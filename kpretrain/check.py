@@ -275,3 +275,103 @@ def shift_images(function):
     if shifted[:, :25].any() or shifted[:, :, :25].any():
         return _say("what leaves on one side comes back on the other. np.roll does that; fill with zeros.")
     return _say(None)
+
+
+def masked_loss(function):
+    """Notebook 04: `function(predicted, target, hidden)` is the mean squared error over the hidden patches only."""
+    rng = np.random.default_rng(0)
+    target, hidden = rng.uniform(size=(2, 5, 4)), np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]])
+    predicted = target + np.where(hidden[..., None] == 1, 0.5, 3.0)
+    answer = function(predicted.copy(), target.copy(), hidden.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    got = _numbers(answer)
+    if got.size != 1:
+        return _say(f"it returns {got.size} numbers. One is wanted: the mean over all hidden patches.")
+    if np.isclose(got[0], 0.25):
+        return _say(None)
+    if np.isclose(got[0], (6 * 0.25 + 4 * 9) / 10):
+        return _say("that is the mean over all patches. The visible ones were given away: leave them out.")
+    if np.isclose(got[0], 6 * 0.25 / 10):
+        return _say("the sum is over hidden patches only, but it is divided by the number of all.")
+    if np.isclose(got[0], 0.25 * 4) or np.isclose(got[0], 0.25 * 24):
+        return _say("that is a sum over values. Take the mean over the values of a patch, too.")
+    return _say(f"in the example every hidden value is off by 0.5, so the loss is 0.25; you have {got[0]:.3g}.")
+
+
+def patches_seen(answer):
+    """Notebook 04: how many patches of 4x4 an encoder sees of 32x32 pixels with 75 % hidden, and times fewer pairs."""
+    if _unsolved(answer):
+        return _say("replace the dots by two numbers: (patches seen, times fewer pairs).")
+    got = _numbers(answer)
+    if got.size != 2:
+        return _say(f"two numbers are wanted, (patches seen, times fewer pairs); you gave {got.size}.")
+    if got[0] == 48:
+        return _say("48 patches are hidden. How many are left to see?")
+    if got[0] == 64:
+        return _say("64 is the number of all patches. A quarter of them is seen.")
+    if got[0] != 16:
+        return _say(f"the first number is not {got[0]:g}: 32 / 4 = 8 patches a side, 64 in all, a quarter is seen.")
+    if got[1] == 4:
+        return _say("4 times fewer patches, but each looks at each: pairs grow with the square.")
+    return _say(None if got[1] == 16 else "64 x 64 pairs without hiding, 16 x 16 with it: divide them.")
+
+
+def contrastive_loss(function):
+    """Notebook 05: `function(first, second, temperature)` is NT-Xent, with NumPy."""
+    rng = np.random.default_rng(0)
+    first, second, temperature = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), 0.5
+    answer = function(first.copy(), second.copy(), temperature)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    got = _numbers(answer)
+    if got.size != 1 or not np.isfinite(got[0]):
+        return _say("one finite number is wanted: the mean over the 2n views.")
+
+    def loss(normal=True, own=False, temperature=temperature):
+        z = np.concatenate([first, second])
+        z = z / np.linalg.norm(z, axis=1, keepdims=True) if normal else z
+        share = np.exp(z @ z.T / temperature)
+        if not own:
+            np.fill_diagonal(share, 0)
+        partner = share[np.arange(8), (np.arange(8) + 4) % 8]
+        return -np.log(partner / share.sum(1))
+
+    if np.isclose(got[0], loss().mean()):
+        return _say(None)
+    wrong = {
+        "the embeddings are not scaled to length 1.": loss(normal=False).mean(),
+        "a view stands among its own rivals: leave out its similarity with itself.": loss(own=True).mean(),
+        "the similarities are not divided by the temperature.": loss(temperature=1.0).mean(),
+        "that is the sum. Take the mean over the 2n views.": loss().sum(),
+        "only the first views are asked for their partner: ask the second ones, too.": loss()[:4].mean(),
+        "the sign is wrong: it is minus the logarithm.": -loss().mean(),
+    }
+    for problem, value in wrong.items():
+        if np.isclose(got[0], value):
+            return _say(problem)
+    return _say(f"the example's loss is {loss().mean():.4f}, you have {got[0]:.4f}. Each view has 2n - 1 candidates.")
+
+
+def precision_at(function):
+    """Notebook 05: `function(features, labels, k)`: the share of the k nearest with the same class, without itself."""
+    angles = np.array([0.0, 0.1, 0.25, 1.5, 1.65, 1.9])
+    features, labels = np.stack([np.cos(angles), np.sin(angles)], axis=1), np.array([0, 0, 1, 1, 1, 0])
+    answer = function(features.copy(), labels.copy(), 2)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number from 0 to 1.")
+    got = _numbers(answer)
+    if got.size != 1:
+        return _say(f"it returns {got.size} numbers. One is wanted: the mean over the questions.")
+
+    def share(skip, far=False):
+        order = np.argsort((1 if far else -1) * features @ features.T, axis=1, kind="stable")[:, skip : skip + 2]
+        return np.mean(labels[order] == labels[:, None])
+
+    if np.isclose(got[0], share(1)):
+        return _say(None)
+    if np.isclose(got[0], share(0)):
+        return _say("each image finds itself first, which is always right. Leave it out.")
+    if np.isclose(got[0], share(0, far=True)):
+        return _say("these are the farthest images. The greatest similarity comes first.")
+    return _say(f"the example's share is {share(1):.3f}, you have {got[0]:.3f}.")

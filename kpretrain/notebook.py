@@ -58,7 +58,7 @@ class Settings(SimpleNamespace):
         return dict(vars(self))
 
 
-def profile(*, fast, full):
+def profile(*, fast, full, record=None):
     """Choose between two sets of settings that stand side by side in a notebook.
 
     Parameters
@@ -66,6 +66,8 @@ def profile(*, fast, full):
     fast, full : dict
         The same keys in both. `full` makes the stored outputs; `fast` is for a class, for CI and
         for a first look.
+    record : dict, optional
+        What differs from `full` where `python -m kpretrain record` runs the notebook: a larger grid, say.
 
     Returns
     -------
@@ -77,10 +79,15 @@ def profile(*, fast, full):
     ValueError
         If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full".
     """
+    record = record or {}
+    if odd := ", ".join(sorted(record.keys() - full.keys())):
+        raise ValueError(f"record may only change settings that full has, not: {odd}.")
     if fast.keys() != full.keys():
         odd = ", ".join(sorted(fast.keys() ^ full.keys()))
         raise ValueError(f"fast and full must hold the same settings; only one of them has: {odd}.")
-    return Settings(**(full if active_profile() == "full" else fast))
+    if active_profile() == "fast":
+        return Settings(**fast)
+    return Settings(**(full | (record if os.environ.get("KPRETRAIN_RESULTS") else {})))
 
 
 def setup(seed=0):

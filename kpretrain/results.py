@@ -73,6 +73,36 @@ def save(name, scores, *, title, unit, settings):
     return record
 
 
+def save_comparison(comparison, name, *, title):
+    """Store what `kp.compare` found as a record, if `$KPRETRAIN_RESULTS` names a folder, as `save` does.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    name, title : str
+        The notebook's name, and what was compared.
+    """
+    if folder := os.environ.get("KPRETRAIN_RESULTS"):
+        comparison.save(Path(folder) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
+
+
+def comparison(name, folder=FOLDER):
+    """Read a stored comparison and print its caption; where none is stored yet, say so and return None."""
+    try:
+        record = load(name, folder)
+    except FileNotFoundError:
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
+        return None
+    print(caption(record))
+    return _comparison(record)
+
+
+def _comparison(record):
+    from .comparison import Comparison
+
+    return Comparison.load(record)
+
+
 def merge(records, command):
     """Pool records of one experiment under several seeds.
 
@@ -84,6 +114,9 @@ def merge(records, command):
     """
     if not records:
         raise ValueError("There are no records to pool.")
+    if records[0].get("kind") == "comparison":
+        first, *others = (_comparison(record) for record in records)
+        return first.merge(*others).record(**{key: records[0][key] for key in ("name", "title")}, command=command)
     first, seeds = records[0], [record["seed"] for record in records]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{first['name']}: the seeds {seeds} repeat, so the records cannot be pooled.")
@@ -128,8 +161,10 @@ def table(record):
     Returns
     -------
     pandas.DataFrame
-        Indexed by arm, in the record's order.
+        Indexed by arm, in the record's order. Of a comparison: arms x labels per class.
     """
+    if record.get("kind") == "comparison":
+        return _comparison(record).summary()
     scores = pd.DataFrame(record["scores"])
     rows = {}
     for arm, group in scores.groupby("arm", sort=False):
@@ -147,8 +182,11 @@ def table(record):
 def caption(record):
     """One line on where a stored record comes from."""
     minutes = sum(record["seconds"]) / 60
+    what = f"{len(record['seeds'])} run(s) of the notebook"
+    if record.get("kind") == "comparison":
+        what = f"{len(record['seeds'])} draws of labels, {len(record['runs'])} pretraining run(s), the comparison alone"
     return (
-        f"Stored record: {len(record['seeds'])} run(s) of the notebook, {minutes:.0f} minutes in all on "
+        f"Stored record: {what}, {minutes:.0f} minutes in all on "
         f"{record['machine']}, {record['date']}, keras {record['keras']} on {record['backend']}; data: "
         f"{'; '.join(record['data'].values())}. Made again by `{record['command']}`."
     )

@@ -160,6 +160,30 @@ def in_place(images, rng):
     return images
 
 
+def hidden_loss(divide=None, total=False):
+    def loss(predicted, target, hidden):
+        error = ((predicted - target) ** 2).sum(-1) if total else ((predicted - target) ** 2).mean(-1)
+        return (error * hidden).sum() / (divide or hidden.sum())
+
+    return loss
+
+
+def nt_xent(first, second, temperature, normal=True, own=False, rows=slice(None), reduce=np.mean):
+    z = np.concatenate([first, second])
+    z = z / np.linalg.norm(z, axis=1, keepdims=True) if normal else z
+    losses = []
+    for i, a in enumerate(z):
+        others = [j for j in range(len(z)) if own or j != i]
+        share = {j: np.exp(a @ z[j] / temperature) for j in others}
+        losses.append(-np.log(share[(i + len(first)) % len(z)] / sum(share.values())))
+    return reduce(losses[rows])
+
+
+def precision(features, labels, k, skip=1, sign=-1):
+    order = np.argsort(sign * (features @ features.T), axis=1)[:, skip : skip + k]
+    return (labels[order] == labels[:, None]).mean()
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -173,6 +197,11 @@ RIGHT = [
     (check.convolution_sizes, (24, 12, 12, 6)),
     (check.convolution_sizes, np.array([24, 12, 12, 6])),
     (check.shift_images, shift),
+    (check.masked_loss, hidden_loss()),
+    (check.patches_seen, (16, 16)),
+    (check.patches_seen, [16, 16.0]),
+    (check.contrastive_loss, nt_xent),
+    (check.precision_at, precision),
 ]
 WRONG = [
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
@@ -238,8 +267,31 @@ WRONG = [
     (check.shift_images, lambda images, rng: shift(images, rng) / 255, "wanted uint8 (200, 28, 28, 1), got float64"),
     (check.shift_images, lambda images, rng: shift(images, rng)[..., 0], "got uint8 (200, 28, 28)"),
     (check.shift_images, lambda images, rng: images.tolist(), "got int64"),
+    (check.masked_loss, lambda p, t, h: ((p - t) ** 2).mean(), "that is the mean over all patches"),
+    (check.masked_loss, hidden_loss(divide=10), "divided by the number of all"),
+    (check.masked_loss, hidden_loss(total=True), "that is a sum over values"),
+    (check.masked_loss, lambda p, t, h: ((p - t) ** 2).mean(-1), "it returns 10 numbers"),
+    (check.masked_loss, lambda p, t, h: 7.0, "you have 7"),
+    (check.patches_seen, (48, 16), "48 patches are hidden"),
+    (check.patches_seen, (64, 1), "64 is the number of all patches"),
+    (check.patches_seen, (8, 4), "the first number is not 8"),
+    (check.patches_seen, (16, 4), "pairs grow with the square"),
+    (check.patches_seen, (16, 8), "divide them"),
+    (check.patches_seen, 16, "two numbers are wanted"),
+    (check.contrastive_loss, lambda a, b, t: nt_xent(a, b, t, normal=False), "not scaled to length 1"),
+    (check.contrastive_loss, lambda a, b, t: nt_xent(a, b, t, own=True), "among its own rivals"),
+    (check.contrastive_loss, lambda a, b, t: nt_xent(a, b, 1.0), "not divided by the temperature"),
+    (check.contrastive_loss, lambda a, b, t: nt_xent(a, b, t, reduce=np.sum), "that is the sum"),
+    (check.contrastive_loss, lambda a, b, t: nt_xent(a, b, t, rows=slice(4)), "only the first views"),
+    (check.contrastive_loss, lambda a, b, t: -nt_xent(a, b, t), "the sign is wrong"),
+    (check.contrastive_loss, lambda a, b, t: 0.5, "2n - 1 candidates"),
+    (check.contrastive_loss, lambda a, b, t: a, "one finite number is wanted"),
+    (check.precision_at, lambda f, y, k: precision(f, y, k, skip=0), "each image finds itself first"),
+    (check.precision_at, lambda f, y, k: precision(f, y, k, skip=0, sign=1), "the farthest images"),
+    (check.precision_at, lambda f, y, k: 0.9, "you have 0.900"),
+    (check.precision_at, lambda f, y, k: y, "it returns 6 numbers"),
 ]
-TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes)
+TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen)
 CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
 
 

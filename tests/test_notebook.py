@@ -26,6 +26,21 @@ def test_profile(monkeypatch, value, epochs):
     assert settings.epochs == epochs and set(settings.as_dict()) == {"epochs", "rows"}
 
 
+def test_profile_changes_what_a_record_needs(monkeypatch):
+    def settings():
+        return notebook.profile(fast={"draws": 2}, full={"draws": 3}, record={"draws": 9}).draws
+
+    monkeypatch.setenv("KPRETRAIN_PROFILE", "full")
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    assert settings() == 3
+    monkeypatch.setenv("KPRETRAIN_RESULTS", "folder")
+    assert settings() == 9
+    monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
+    assert settings() == 2
+    with pytest.raises(ValueError, match="settings that full has, not: grid"):
+        notebook.profile(fast={}, full={}, record={"grid": 1})
+
+
 def test_profile_names_what_is_wrong(monkeypatch):
     with pytest.raises(ValueError, match=r"only one of them has: batch, epochs\."):
         notebook.profile(fast={"rows": 1, "epochs": 1}, full={"rows": 2, "batch": 3})

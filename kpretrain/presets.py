@@ -1,0 +1,223 @@
+"""Presets: checkpoints of our own, each a folder with the model and `manifest.json`, which says how it was made."""
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from .data import cache_folder, loaded
+from .notebook import run_facts
+
+FOLDER = Path(__file__).parents[1] / "data" / "presets"
+_WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras
+
+
+class PresetError(ValueError):
+    """A preset that is not there or is damaged; the message names the file and the mend."""
+
+
+def available(folder=FOLDER):
+    """Return the names of the presets in a folder, sorted."""
+    return sorted(path.parent.name for path in Path(folder).glob("[!.]*/manifest.json"))
+
+
+def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts):
+    """Store a trained model with its manifest. An older preset of that name stays until the new one is complete.
+
+    Parameters
+    ----------
+    model : keras.Model
+        One of keras_hub becomes a folder that its `from_preset` reads; any other one, `model.keras` in a folder
+        (with the optimizer's state if it is compiled, which makes it up to three times as large).
+    name : str
+        The folder's name.
+    command : str
+        What makes the preset again.
+    data, metric : str or dict
+        What it was trained on, and how good it is: `{"probe, % correct": 96.2}`.
+    seconds : float
+        How long the training took.
+    folder : path
+    **facts
+        More for the manifest, such as `settings`. Seed, date, versions and machine are filled in.
+
+    Returns
+    -------
+    pathlib.Path
+        The preset's folder.
+    """
+    import keras
+
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise ValueError(f"A preset's name is a folder's name, not {name!r}.")
+    backend = keras.backend.backend()
+    ran = {key: value for key, value in run_facts().items() if key not in ("profile", "peak_memory_gb")}
+    ran |= {"backend": f"{backend} {importlib.import_module(backend).__version__}"}
+    about = {"name": name, "command": command, "metric": metric, **ran, "data": data, "seconds": round(seconds, 1)}
+    target = Path(folder) / name
+    new, old = (target.with_name(f".{name}-{word}-{uuid.uuid4().hex[:8]}") for word in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        if hasattr(model, "save_to_preset"):
+            model.save_to_preset(str(new))
+        else:
+            model.save(new / "model.keras")
+        text = json.dumps(about | facts | {"sha256": _hashes(new)}, indent=1, default=lambda number: number.item())
+        (new / "manifest.json").write_text(text + "\n", encoding="utf8")
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def _hashes(folder):
+    """File -> sha256, but for the manifest and hidden files (a system's own, such as .DS_Store)."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if name != "manifest.json" and not any(part.startswith(".") for part in name.split("/"))
+    }
+
+
+def _place(name, folder):
+    """A name in `folder`, or the path of a preset's folder."""
+    is_path = isinstance(name, Path) or "/" in name or "\\" in name
+    return Path(name) if is_path else Path(folder) / name
+
+
+def manifest(name, folder=FOLDER):
+    """Read a preset's manifest, as a dict. `name` is a name in `folder`, or the path of a preset's folder.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset (the message lists those that exist), or its manifest is missing or damaged.
+    """
+    place = _place(name, folder)
+    if not place.is_dir():
+        there = ", ".join(available(place.parent)) or "none"
+        raise PresetError(f"No preset {place.name!r} in {place.parent}; there are: {there}.")
+    try:
+        found = json.loads((place / "manifest.json").read_text(encoding="utf8"))
+        if not isinstance(found["sha256"], dict) or not {"command", "metric", "seconds", "date", "machine"} <= set(
+            found
+        ):
+            raise ValueError("it lacks entries")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        mend = f"Take it again with `git checkout -- data/presets/{place.name}`, or train it again."
+        raise PresetError(f"{place / 'manifest.json'}: missing or not readable ({error!r}). {mend}") from error
+    return found
+
+
+def load(name, folder=FOLDER):
+    """Load a preset, after checking each of its files, and print where it comes from.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        A name in `folder`, or the path of a preset's folder.
+    folder : path
+
+    Returns
+    -------
+    keras.Model
+        Not compiled, unless it is a keras_hub task.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset, or a file is missing, changed or not in the manifest. Nothing is read then.
+    """
+    about, place = manifest(name, folder), _place(name, folder)
+    wanted, found = about["sha256"], _hashes(place)
+    for file in sorted(wanted.keys() | found.keys()):
+        if wanted.get(file) != found.get(file):
+            wrong = "missing" if file not in found else "not in the manifest" if file not in wanted else "damaged"
+            raise PresetError(
+                f"{place / file}: {wrong} (by the sha256 in manifest.json). Take it again with "
+                f"`git checkout -- data/presets/{place.name}`, or make it again with `{about['command']}`."
+            )
+    model = _read(place)
+    metric = about["metric"]
+    if isinstance(metric, dict):
+        metric = ", ".join(f"{key} {value}" for key, value in metric.items())
+    print(
+        f"preset {place.name}: {metric}; trained in {_duration(about['seconds'])} on "
+        f"{about['machine'].split(',')[0]}, {about['date']}; made again by `{about['command']}`"
+    )
+    return model
+
+
+def _read(place):
+    import keras
+
+    if (place / "model.keras").is_file():
+        for module in _WITH_CLASSES:
+            if importlib.util.find_spec(module):
+                importlib.import_module(module)
+        return keras.models.load_model(place / "model.keras", compile=False)
+    import keras_hub  # registers its classes; Task.from_preset needs the very class
+
+    kind = "task.json" if (place / "task.json").is_file() else "config.json"
+    registered = json.loads((place / kind).read_text(encoding="utf8"))["registered_name"]
+    found = keras.saving.get_registered_object(registered)
+    return (found or keras_hub.models.Backbone).from_preset(str(place))
+
+
+def _duration(seconds):
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER):
+    """Load a preset, or train the model here and now, and say which.
+
+    Parameters
+    ----------
+    name : str
+    train : callable
+        `train()` returns the trained model. Called if there is no preset of that name and seed, or with `retrain`.
+    seed : int
+        Of the training. A preset that was trained with another one is not taken.
+    retrain : bool
+        Leave the preset aside.
+    keep : str
+        The command that is running, if what is trained is to be kept in the user's cache: when the same command is
+        interrupted and started again, it goes on with what it kept, even with `retrain`.
+    folder : path
+
+    Returns
+    -------
+    keras.Model, float
+        The model, and the seconds that its training took.
+
+    Raises
+    ------
+    PresetError
+        If the preset is there and damaged: it is not replaced in silence.
+    """
+    kept = (cache_folder() / "presets", f"{name}-seed{seed}")
+    for place, called, wanted in ((Path(folder), name, not retrain), (*kept, bool(keep))):
+        if wanted and (place / called).exists() and (about := manifest(called, place)).get("seed") in (None, seed):
+            return load(called, place), about["seconds"]
+    start = time.perf_counter()
+    model = train()
+    seconds = time.perf_counter() - start
+    why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
+    print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
+    if keep:
+        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed}
+        save(model, kept[1], seconds=seconds, folder=kept[0], **about)
+    return model, seconds

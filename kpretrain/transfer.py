@@ -1,0 +1,743 @@
+"""Reusing an encoder: frozen as a scikit-learn transformer (`Features`), or trained on as a classifier (`FineTune`).
+
+An encoder is any keras.Model or Layer that turns inputs into one array of features. Both estimators take raw rows, such
+as uint8 images or strings; `preprocess` turns them into what the encoder reads.
+"""
+
+import copy
+import dataclasses
+import dis
+import functools
+import hashlib
+import json
+import numbers
+import re
+import sys
+import tempfile
+import threading
+import types
+from collections import OrderedDict
+from pathlib import Path, PurePath
+
+import keras
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import data
+
+_STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
+_MOST_NETWORKS = 4  # compiled networks kept for the next fit
+
+_networks = OrderedDict()  # key -> _Network, the last used at the end
+_lock = threading.RLock()
+
+
+def fresh(encoder, seed):
+    """Return the same architecture with newly drawn weights, the random control to a pretrained encoder.
+
+    The statistics of Normalization layers describe the data, not what was learned, and are kept. A layer whose
+    initializer was given a seed of its own draws the same weights for every `seed`. This seeds Python, NumPy and the
+    backend, as `keras.utils.set_random_seed` does.
+
+    Parameters
+    ----------
+    encoder : keras.Model or keras.Layer
+        Built. It is left as it is.
+    seed : int
+        The outcome depends on nothing else.
+
+    Returns
+    -------
+    keras.Model or keras.Layer
+    """
+    keras.utils.set_random_seed(int(seed))
+    drawn = type(encoder).from_config(encoder.get_config())
+    if encoder.built and not drawn.built:
+        drawn.build_from_config(encoder.get_build_config())
+    for new, old in zip(drawn._flatten_layers(), encoder._flatten_layers(), strict=True):
+        if isinstance(old, keras.layers.Normalization):
+            new.set_weights(old.get_weights())
+            new.finalize_state()
+    return drawn
+
+
+class Features(TransformerMixin, BaseEstimator):
+    """Frozen features of raw rows, computed once and kept on disk.
+
+    Parameters
+    ----------
+    encoder : keras.Model, keras.Layer or None
+        Gives one array; more than two dimensions are flattened. None gives the rows themselves, flattened and
+        not scaled: the raw-pixel baseline.
+    preprocess : callable, optional
+        Raw rows -> the encoder's inputs, an array or a dict of arrays. Called on chunks of rows.
+    weights : {"pretrained", "random"}
+        "random" replaces the encoder by `fresh(encoder, random_state)`, the frozen random control.
+    batch_size : int
+        Rows in one forward pass.
+    cache : bool
+        Keep features under `kpretrain.data.cache_folder()`, and find them there if encoder, weights, `preprocess` and
+        rows are the same. False never touches the disk.
+    random_state : int, RandomState instance or None
+        Draws the random weights.
+
+    Attributes
+    ----------
+    encoder_ : keras.Model, keras.Layer or None
+        What gives the features.
+    n_features_in_ : int
+        Columns of the rows, where they are a table of numbers.
+    """
+
+    def __init__(
+        self, encoder=None, *, preprocess=None, weights="pretrained", batch_size=256, cache=True, random_state=None
+    ):
+        self.encoder = encoder
+        self.preprocess = preprocess
+        self.weights = weights
+        self.batch_size = batch_size
+        self.cache = cache
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def fit(self, x, y=None):
+        """Learn nothing; draw the weights if they are random. Returns self."""
+        _check_settings(self)
+        _rows(self, x, reset=True)
+        random = self.encoder is not None and self.weights == "random"
+        self.encoder_ = fresh(self.encoder, _seed(self.random_state)) if random else self.encoder
+        return self
+
+    def transform(self, x):
+        """Return the features of raw rows.
+
+        Parameters
+        ----------
+        x : array-like of n rows
+            uint8 images (n, height, width, channels), strings, or a table of numbers (n, columns).
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            A read-only memory map if it comes from the cache.
+
+        Raises
+        ------
+        ValueError
+            If a feature is NaN or infinite, or all rows have the same features though the rows differ.
+        """
+        check_is_fitted(self, "encoder_")
+        x = _rows(self, x)
+        path = self._cache_path(x)
+        if path and (kept := _read_features(path, len(x))) is not None:
+            return kept
+        features = _forward(self.encoder_, x, self.preprocess, self.batch_size)
+        _check_features(features, x, self.encoder_)
+        if path is None:
+            return features
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with data.replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, features, allow_pickle=False)
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            print(
+                f"{path.parent}: the cache cannot be written ({error.strerror}), so these features will be computed "
+                "again next time. Set KPRETRAIN_CACHE to a folder that can."
+            )
+            return features
+
+    def _cache_path(self, x):
+        """The file of these features, or None where there is nothing worth keeping or no stable key."""
+        if not self.cache or self.encoder_ is None:
+            return None
+        try:
+            key = fingerprint([keras.__version__, keras.backend.backend(), self.encoder_, self.preprocess, x])
+        except TypeError as error:
+            print(f"Features: computed without the cache. {error}")
+            return None
+        return data.cache_folder() / "features" / f"{key}.npy"
+
+
+class FineTune(ClassifierMixin, BaseEstimator):
+    """A classifier: an encoder and a softmax head, trained together for a fixed number of updates.
+
+    A pretrained encoder first gets a head that fits its frozen features (a logistic regression), so that the first
+    updates do not spoil it (Kumar et al. 2022, https://arxiv.org/abs/2202.10054), and its BatchNormalization layers
+    keep their statistics and weights. From scratch both start at random, and BatchNormalization trains. AdamW, a
+    warm-up over a tenth of the updates, then a cosine decay to zero; biases and the scales of normalisations do not
+    decay (their variables must be named bias, gamma or beta, as Keras names them). No
+    validation rows are taken, and no epoch is chosen: the last weights count.
+
+    Parameters
+    ----------
+    encoder : keras.Model, keras.Layer or None
+        Copied, never changed. None leaves the head alone, on flattened and standardised rows.
+    preprocess : callable, optional
+        Raw rows -> the encoder's inputs, an array or a dict of arrays; called once, on chunks of rows.
+    augment : keras.Layer or keras.Model, optional
+        Stands in front of the encoder in training only.
+    weights : {"pretrained", "random"}
+        "random" trains from scratch, from `fresh(encoder, random_state)`.
+    head_first : bool
+        Fit the head before the encoder moves; for pretrained weights only.
+    updates : int
+        0 leaves the head on the frozen encoder.
+    batch_size : int
+        Rows in an update, always full: rows are shuffled anew for each pass, and passes follow without a gap.
+    learning_rate, weight_decay : float
+    random_state : int, RandomState instance or None
+        Draws weights, batches, dropout and augmentation.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (classes,)
+    encoder_ : keras.Model, keras.Layer or None
+        The trained copy.
+    coef_, intercept_ : ndarray of shape (d, classes), (classes,)
+        The head: logits = features @ coef_ + intercept_.
+    history_ : dict of list
+        "update" and the mean training "loss" since the one before.
+    n_features_in_ : int
+        Columns of the rows, where they are a table of numbers.
+    """
+
+    def __init__(
+        self,
+        encoder=None,
+        *,
+        preprocess=None,
+        augment=None,
+        weights="pretrained",
+        head_first=True,
+        updates=300,
+        batch_size=64,
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.preprocess = preprocess
+        self.augment = augment
+        self.weights = weights
+        self.head_first = head_first
+        self.updates = updates
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.random_state = random_state
+
+    def fit(self, x, y):
+        """Train on raw rows `x` (n rows) with labels `y` (n,). Returns self.
+
+        Raises
+        ------
+        ValueError
+            If there is one class only, the encoder gives no usable features, or the loss becomes NaN.
+        """
+        _check_settings(self)
+        x, y = _rows(self, x, y, reset=True)
+        self.classes_, y = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"FineTune needs at least 2 classes; all labels here are of one class, {self.classes_.tolist()[0]!r}."
+            )
+        seed = _seed(self.random_state)
+        random = np.random.default_rng(seed)
+        pretrained = self.encoder is not None and self.weights == "pretrained"
+        if self.encoder is None:
+            encoder, scaler = None, StandardScaler()
+            raw = x if self.preprocess is None else _inputs(x, self.preprocess)
+            inputs = scaler.fit_transform(_flat(raw)).astype("float32").reshape(raw.shape)
+        else:
+            # copy.deepcopy keeps type and weights; keras.models.clone_model would draw new weights.
+            encoder = copy.deepcopy(self.encoder) if pretrained else fresh(self.encoder, seed)
+            inputs = _all_inputs(x, self.preprocess)
+        if pretrained and self.head_first:
+            features = _forward(encoder, inputs)
+            _check_features(features, x, self.encoder)
+            head = _probe(features, y)
+        else:
+            width = _forward(encoder, keras.tree.map_structure(lambda array: array[:1], inputs)).shape[1]
+            draw = keras.initializers.GlorotUniform(seed=int(random.integers(2**31)))
+            head = [
+                keras.ops.convert_to_numpy(draw((width, len(self.classes_)))),
+                np.zeros(len(self.classes_), "float32"),
+            ]
+        self.history_ = {"update": [], "loss": []}
+        if self.updates:
+            order = _batches(len(y), self.updates, self.batch_size, random)
+            with _lock:
+                network = _compiled(encoder, self.augment, inputs, head, pretrained, self)
+                network.restart(encoder, head, random)
+                network.run(_Batches(inputs, y, order), self.history_)
+                head = network.head.get_weights()
+                if encoder is not None:
+                    encoder.set_weights(network.encoder.get_weights())
+        if encoder is None:  # fold the standardisation in: the head reads the rows as they come
+            head = _unscaled(*head, scaler)
+        self.encoder_, (self.coef_, self.intercept_) = encoder, head
+        return self
+
+    def predict_proba(self, x):
+        """Return the probabilities of the classes: raw rows (n, ...) -> float64 (n, classes)."""
+        check_is_fitted(self, "coef_")
+        features = _forward(self.encoder_, _rows(self, x), self.preprocess, dtype="float64")
+        _check_features(features, None, self.encoder_)
+        return softmax(features @ np.asarray(self.coef_, "float64") + self.intercept_, axis=1)
+
+    def predict(self, x):
+        """Return the most probable class of each row: raw rows (n, ...) -> labels (n,)."""
+        probabilities = self.predict_proba(x)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+# ---------------------------------------------------------------- rows, inputs, features
+
+
+def _check_settings(estimator):
+    if estimator.weights not in ("pretrained", "random"):
+        raise ValueError(f"weights is {estimator.weights!r}; set it to 'pretrained' or 'random'.")
+    for name, least in (("batch_size", 1), ("updates", 0)):
+        if getattr(estimator, name, least) < least:
+            raise ValueError(f"{name} is {getattr(estimator, name)!r}; set it to {least} or more.")
+    if estimator.encoder is not None and not estimator.encoder.built:
+        raise ValueError(f"The encoder {estimator.encoder.name!r} has no weights yet; call it on one batch first.")
+
+
+def _seed(random_state):
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _rows(estimator, x, y=None, reset=False):
+    """Raw rows as an array, and labels if wanted. Tables of numbers go through scikit-learn's checks."""
+    if isinstance(x, list | tuple) and len(x) and isinstance(x[0], str | PurePath):
+        texts, x = x, np.empty(len(x), object)  # NumPy's own strings would all be as long as the longest
+        x[:] = texts
+    elif isinstance(x, list | tuple):
+        x = np.asarray(x)
+    read_by_encoder = estimator.encoder is not None or estimator.preprocess is not None
+    no_table = getattr(x, "ndim", 2) != 2 or getattr(getattr(x, "dtype", None), "kind", "") == "O"
+    with_labels = reset and isinstance(estimator, ClassifierMixin)
+    if no_table and (read_by_encoder or getattr(x, "ndim", 2) > 2):
+        x = np.asarray(x)
+        if not len(x):
+            raise ValueError("There are no rows: found array with 0 samples.")
+        if not with_labels:
+            return x
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(x, y)
+    elif with_labels:
+        x, y = validate_data(estimator, x, y, reset=reset)
+    else:
+        return validate_data(estimator, x, reset=reset)
+    check_classification_targets(y)
+    return x, y
+
+
+def _inputs(x, preprocess):
+    """Rows -> what the encoder reads: arrays, of which uint8, bool and other floats become float32."""
+
+    def array(leaf):
+        leaf = leaf if isinstance(leaf, np.ndarray) else keras.ops.convert_to_numpy(leaf)
+        return leaf.astype("float32") if leaf.dtype.kind in "fb" or leaf.dtype == np.uint8 else leaf
+
+    return keras.tree.map_structure(array, x if preprocess is None else preprocess(x))
+
+
+def _all_inputs(x, preprocess, batch_size=256):
+    """Inputs of all rows; those that need no `preprocess` stay as they are (uint8 takes a quarter of the memory)."""
+    if preprocess is None:
+        return x
+    chunks = [_inputs(x[start : start + batch_size], preprocess) for start in range(0, len(x), batch_size)]
+    return keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *chunks)
+
+
+def _flat(array):
+    """(n, ...) -> (n, d)."""
+    return array.reshape(len(array), -1)
+
+
+def _take(inputs, rows):
+    return keras.tree.map_structure(lambda array: array[rows], inputs)
+
+
+def _forward(encoder, x, preprocess=None, batch_size=256, dtype="float32"):
+    """Features of rows or inputs, in evaluation mode: (n, ...) -> (n, d); the last chunk is filled up to one shape."""
+    if encoder is None:
+        return _flat(x if preprocess is None else _inputs(x, preprocess)).astype(dtype)
+    n, features = len(keras.tree.flatten(x)[0]), None
+    size = min(batch_size, n)
+    # Compiling takes as long as some chunks, and makes the others faster by half.
+    call = _Frozen(encoder).predict_on_batch if n > 10 * size else functools.partial(encoder, training=False)
+    for start in range(0, n, size):
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        output = call(_inputs(_take(x, rows), preprocess))
+        if isinstance(output, dict | list | tuple):
+            names = f" ({', '.join(output)})" if isinstance(output, dict) else ""
+            raise ValueError(
+                f"The encoder gives {type(output).__name__} of several outputs{names}; "
+                "make one of them the encoder: keras.Model(encoder.input, encoder.output[...])."
+            )
+        part = _flat(keras.ops.convert_to_numpy(output).astype("float32"))
+        if features is None:
+            features = np.empty((n, part.shape[1]), dtype)
+        features[start : start + size] = part[: n - start]
+    return features
+
+
+class _Frozen(keras.Model):
+    """An encoder in evaluation mode."""
+
+    def __init__(self, encoder):
+        super().__init__(name="frozen")
+        self.encoder = encoder
+
+    def call(self, x):
+        return self.encoder(x, training=False)
+
+
+def _check_features(features, x, encoder):
+    """Raise where features cannot be used; `x`, the rows, tells whether they differ (None: don't ask)."""
+    name = "the rows" if encoder is None else f"the encoder {encoder.name!r}"
+    if (bad := ~np.isfinite(features).all(axis=1)).any():
+        raise ValueError(
+            f"NaN or infinity in the features that come from {name}: {bad.sum():,} of {len(bad):,} rows, the first is "
+            f"row {bad.argmax()}. Look for NaN in the rows and in the weights; train the encoder with a lower rate."
+        )
+    if x is None or encoder is None or len(features) < 2:
+        return
+    spread, largest = np.ptp(features, axis=0).max(), np.abs(features).max()
+    if spread <= 1e-6 * largest and any(not np.array_equal(row, x[0]) for row in x[1:]):
+        raise ValueError(
+            f"In all {len(features):,} rows, {name} gives every row the same features: it has collapsed. "
+            "Train it again (a lower rate, other seeds, normalisation), or check that preprocess keeps the rows apart."
+        )
+
+
+def _read_features(path, n):
+    """The cached features of n rows, or None."""
+    try:
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)
+        if kept.dtype == np.float32 and kept.ndim == 2 and len(kept) == n:
+            return kept
+        reason = f"{kept.dtype} {kept.shape}"
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # the first time
+    except (OSError, ValueError, EOFError) as error:
+        reason = type(error).__name__
+    print(f"{path}: the cached features cannot be read ({reason}); computing them again.")
+    return None
+
+
+# ---------------------------------------------------------------- training
+
+
+def _probe(features, y):
+    """A logistic regression on standardised features (n, d), as a head for the features as they are."""
+    scaler = StandardScaler()
+    probe = LogisticRegression(max_iter=1000).fit(scaler.fit_transform(features.astype("float64")), y)
+    coef, intercept = probe.coef_.T, probe.intercept_
+    if coef.shape[1] == 1:  # two classes: one logit becomes two, half of it each
+        coef, intercept = np.hstack([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
+    return _unscaled(coef, intercept, scaler)
+
+
+def _unscaled(coef, intercept, scaler):
+    """The head on x that equals this head on (x - mean) / scale."""
+    coef = coef / scaler.scale_[:, None]
+    return [coef, intercept - scaler.mean_ @ coef]
+
+
+def _batches(n, updates, batch_size, random):
+    """Row numbers (updates, batch_size): passes over all rows, each in an order of its own, cut into full batches."""
+    passes = -(-updates * batch_size // n)
+    order = np.concatenate([random.permutation(n) for _ in range(passes)])
+    return order[: updates * batch_size].reshape(updates, batch_size)
+
+
+class _Batches(keras.utils.PyDataset):
+    def __init__(self, inputs, y, order):
+        super().__init__()
+        self.inputs, self.y, self.order = inputs, y.astype("int32"), order
+
+    def __len__(self):
+        return len(self.order)
+
+    def __getitem__(self, update):
+        rows = self.order[update]
+        return _inputs(_take(self.inputs, rows), None), self.y[rows]
+
+
+class _Network(keras.Model):
+    """Augmentation, encoder and head, compiled once and used by many fits: each starts it anew."""
+
+    def __init__(self, encoder, augment, classes, width, hold):
+        super().__init__(name="network")
+        self.augment, self.encoder = copy.deepcopy(augment), copy.deepcopy(encoder)
+        self.width, self.head = width, keras.layers.Dense(classes, dtype="float32")
+        if augment is not None:
+            self.augment.trainable = False  # its weights, if any, belong to the key of this network
+        if encoder is None:
+            return
+        # One by one: a frozen Sequential inside a loaded model passes trainable=True on to none of its layers.
+        # BatchNormalization last, in effect: training=False would not hold it, trainable=False does.
+        for layer in self.encoder._flatten_layers():
+            layer.trainable = True
+        for layer in self.encoder._flatten_layers() if hold else ():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+    def call(self, x, training=None):
+        for layer in (self.augment, self.encoder):
+            x = x if layer is None else layer(x)
+        return self.head(keras.ops.reshape(keras.ops.cast(x, "float32"), (-1, self.width)))  # (n, ...) -> (n, classes)
+
+    def restart(self, encoder, head, random):
+        """Put weights, optimizer and random states where a fit starts, so that nothing remains of an earlier one."""
+        if encoder is not None:
+            self.encoder.set_weights(encoder.get_weights())
+        self.head.set_weights(head)
+        for variable in self.optimizer.variables:
+            variable.assign(np.zeros(variable.shape))
+        if keras.backend.backend() == "torch":  # dropout there draws from Torch's own generator
+            keras.utils.set_random_seed(int(random.integers(2**31)))
+        weights = {id(variable) for variable in self.weights}
+        for variable in self.variables:  # what is no weight is the state of a random generator: a seed and a counter
+            if id(variable) not in weights:
+                variable.assign(np.array([random.integers(2**31), 0], "uint32"))
+
+    def run(self, batches, history):
+        self.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Watch(history)])
+        done, losses = history["update"][-1], history["loss"]
+        whole = all(np.isfinite(array).all() for array in self.get_weights() if array.dtype.kind == "f")
+        if not np.isfinite(losses[-1]) or not whole:
+            raise ValueError(
+                f"The loss became NaN or infinite after {done} of {len(batches)} updates; lower learning_rate "
+                f"(it is {float(self.rate):g}), and look for values out of all proportion in the inputs."
+            )
+
+
+class _Watch(keras.callbacks.Callback):
+    """Writes the loss down, and stops at the first that is not finite."""
+
+    def __init__(self, history):
+        super().__init__()
+        self.history, self.done, self.total = history, 0, 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = min(batch + 1, self.params["steps"])  # the last execution may hold fewer updates
+        total = float(logs["loss"]) * done  # Keras gives the mean of all updates so far
+        self.history["update"].append(done)
+        self.history["loss"].append((total - self.total) / (done - self.done))
+        self.done, self.total = done, total
+        if not np.isfinite(total):
+            self.model.stop_training = True
+
+
+def _compiled(encoder, augment, inputs, head, hold, settings):
+    """A compiled network of this architecture: one from an earlier fit (tracing takes seconds), or a new one."""
+    updates, rate, decay = settings.updates, float(settings.learning_rate), float(settings.weight_decay)
+    width, classes = head[0].shape
+    shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
+    body = None if encoder is None else [type(encoder), _architecture(encoder), _statistics(encoder)]
+    key = fingerprint([body, augment, repr(shapes), width, classes, hold, updates, rate, decay])
+    if key in _networks:
+        _networks.move_to_end(key)
+        return _networks[key]
+    network = _Network(encoder, augment, classes, width, hold)
+    warm_up = updates // 10
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate / (warm_up + 1) if warm_up else rate,
+        decay_steps=updates - warm_up,
+        warmup_target=rate if warm_up else None,
+        warmup_steps=warm_up,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    network.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=1 if keras.backend.backend() == "torch" else min(_STEPS_PER_EXECUTION, updates),
+    )
+    network.rate = rate
+    network(_inputs(_take(inputs, slice(0, 1)), None), training=False)  # builds what is not built yet
+    optimizer.build(network.trainable_variables)
+    _networks[key] = network
+    while len(_networks) > _MOST_NETWORKS:
+        _networks.popitem(last=False)
+    return network
+
+
+def _statistics(layer):
+    """The states of Normalization layers, which a compiled network holds as constants."""
+    return [part.get_weights() for part in layer._flatten_layers() if isinstance(part, keras.layers.Normalization)]
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def fingerprint(value):
+    """Return a sha256 (hex) that is the same in every process, for all that an arm of a comparison may hold.
+
+    Keras models and layers (class, configuration without automatic names, weights, vocabularies), arrays and tables,
+    scikit-learn estimators (class and parameters), functions (code, defaults, closure, and, for those written in a
+    notebook or script, the globals they read), dataclasses, containers, and plain values. A module that is imported
+    counts by its name alone.
+
+    Raises
+    ------
+    TypeError
+        If something in it has no stable description.
+    """
+    return _describe(value, ()).hex()
+
+
+def _hash(kind, *parts):
+    digest = hashlib.sha256(kind.encode())
+    for part in parts:
+        part = part.encode("utf8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _name(value):
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _describe(value, seen):
+    """sha256 of one value; `seen` holds the functions around it, which may call one another in a circle."""
+    each = functools.partial(_describe, seen=seen)
+    kind = type(value)
+    if value is None or isinstance(
+        value, str | bytes | bytearray | numbers.Number | np.generic | np.dtype | range | slice
+    ):
+        return _hash("plain", _name(kind), repr(value))
+    if isinstance(value, PurePath):
+        return _hash("path", str(value))
+    if isinstance(value, dict):
+        return _hash("dict", *sorted(each(key) + each(item) for key, item in value.items()))
+    if isinstance(value, set | frozenset):
+        return _hash("set", *sorted(map(each, value)))
+    if isinstance(value, list | tuple):
+        return _hash("list" if isinstance(value, list) else "tuple", *map(each, value))
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            return _hash("objects", repr(value.shape), *map(each, value.ravel()))
+        body = memoryview(np.ascontiguousarray(value).reshape(-1).view("uint8")) if value.size else b""
+        return _hash("array", str(value.dtype), repr(value.shape), body)
+    if isinstance(value, keras.Layer):
+        return _hash("keras", _name(kind), _architecture(value), each(value.get_weights()), each(_assets(value)))
+    if isinstance(value, type):
+        return _hash("class", _name(value))
+    if isinstance(value, types.ModuleType):
+        return _hash("module", value.__name__)
+    if isinstance(value, types.CodeType):
+        return _describe_code(value, seen)
+    if isinstance(value, types.FunctionType):
+        return _describe_function(value, seen)
+    if isinstance(value, types.MethodType):
+        return _hash("method", each(value.__func__), each(value.__self__))
+    if isinstance(value, functools.partial):
+        return _hash("partial", each(value.func), each(value.args), each(value.keywords))
+    if isinstance(value, BaseEstimator) or hasattr(value, "get_params"):
+        return _hash("estimator", _name(kind), each(value.get_params(deep=False)))
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _hash("dataclass", _name(kind), each(fields))
+    if hasattr(value, "to_numpy"):  # pandas
+        return _hash("table", _name(kind), each(list(getattr(value, "columns", []))), each(value.to_numpy()))
+    if hasattr(value, "get_config"):  # Keras's optimizers, losses, schedules
+        return _hash("config", _name(kind), _plain_json(value))
+    if hasattr(value, "to_str"):  # Hugging Face tokenizers, whose repr leaves most of the vocabulary out
+        return _hash("to_str", _name(kind), value.to_str())
+    if getattr(sys.modules.get(getattr(value, "__module__", "")), getattr(value, "__name__", ""), None) is value:
+        return _hash("import", value.__module__, value.__name__)  # a compiled function
+    if kind.__repr__ is object.__repr__ or re.search(r"\b0x[0-9a-f]{4,}", repr(value)):
+        raise TypeError(
+            f"{value!r} has no description that stays the same in another process. Give its class a __repr__ that "
+            "tells all that matters, or use a function, a Keras layer or a scikit-learn estimator in its place."
+        )
+    return _hash("repr", _name(kind), repr(value))
+
+
+def _describe_function(function, seen):
+    if function in seen:
+        return _hash("circle", _name(function))
+    seen = (*seen, function)
+    each = functools.partial(_describe, seen=seen)
+    code, own = function.__code__, {}
+    if function.__module__ == "__main__":  # a notebook: its other cells change, and a file's modules seldom do
+        own = {name: function.__globals__[name] for name in _globals_read(code) if name in function.__globals__}
+    closure = []
+    for cell in function.__closure__ or ():
+        try:
+            closure.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            closure.append(None)
+    return _hash(
+        "function",
+        _name(function),
+        *map(each, (code, function.__defaults__, function.__kwdefaults__, closure, own)),
+    )
+
+
+def _describe_code(code, seen):
+    return _hash("code", code.co_code, repr(code.co_names), *(_describe(each, seen) for each in code.co_consts))
+
+
+def _globals_read(code):
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return names.union(*(_globals_read(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
+
+
+def _architecture(layer):
+    """A layer's configuration as JSON, without the numbers that Keras counts up in automatic names."""
+    return _plain_json(layer.get_config())
+
+
+def _plain_json(value):
+    names = {}
+
+    def collect(node):
+        if isinstance(node, dict):
+            if isinstance(node.get("name"), str):
+                names.setdefault(node["name"], f"#{len(names)}")
+            node = list(node.values())
+        for child in node if isinstance(node, list | tuple) else ():
+            collect(child)
+
+    def rename(node):
+        if isinstance(node, dict):
+            return {key: rename(child) for key, child in node.items() if key != "compile_config"}
+        if isinstance(node, list | tuple):
+            return [rename(child) for child in node]
+        return names.get(node, node) if isinstance(node, str) else node
+
+    config = keras.saving.serialize_keras_object(value)
+    collect(config)
+    return json.dumps(rename(config), sort_keys=True)
+
+
+def _assets(layer):
+    """The vocabularies that tokenizers and look-up layers keep outside configuration and weights."""
+    found = []
+    for part in layer._flatten_layers():
+        if hasattr(part, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                part.save_assets(folder)
+                found.append({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())})
+    return found

@@ -1,0 +1,185 @@
+"""Presets: what is loaded is what was saved, and a file that has changed is never read."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kpretrain import objectives, presets
+
+ABOUT = {"command": "python -m demo --seed 3", "data": {"mnist": "55,000 images"}, "metric": {"probe, %": 96.25}}
+ROWS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
+FRESH = """
+import sys
+import numpy as np
+from kpretrain import presets
+assert "kpretrain.objectives" not in sys.modules
+model = presets.load(sys.argv[1])
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+"""
+
+
+def small(seed=0):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3)])
+
+
+def store(model, folder, name="demo", **changes):
+    return presets.save(model, name, folder=folder, **ABOUT | {"seconds": 480.04} | changes)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    store(small(), tmp_path)
+    return tmp_path
+
+
+def test_a_class_of_ours_loads_in_a_fresh_process(tmp_path):
+    keras.utils.set_random_seed(0)
+    encoder = objectives.PatchEncoder((8, 8, 1), 2, width=8, depth=1, heads=2)
+    path = store(encoder, tmp_path)
+    np.save(tmp_path / "rows.npy", ROWS)
+    command = [sys.executable, "-c", FRESH, str(path), str(tmp_path / "rows.npy"), str(tmp_path / "out.npy")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "preset demo: probe, % 96.25; trained in 8 min on " in run.stdout
+    assert "made again by `python -m demo --seed 3`" in run.stdout
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), encoder.predict(ROWS, verbose=0), rtol=0, atol=1e-6)
+
+
+def test_the_manifest_says_how_the_preset_was_made(tmp_path):
+    path = store(small(), tmp_path, settings={"epochs": np.int64(3)}, seed=7)
+    assert path == tmp_path / "demo" and sorted(f.name for f in path.iterdir()) == ["manifest.json", "model.keras"]
+    found = presets.manifest("demo", tmp_path)
+    assert found == presets.manifest(path) == presets.manifest(str(path))
+    assert {key: found[key] for key in ABOUT} == ABOUT
+    assert (found["name"], found["seconds"], found["seed"], found["settings"]) == ("demo", 480.0, 7, {"epochs": 3})
+    assert found["backend"].startswith(keras.backend.backend() + " ") and found["keras"] == keras.__version__
+    assert {"date", "python", "machine"} <= found.keys()
+    assert list(found["sha256"]) == ["model.keras"] and len(found["sha256"]["model.keras"]) == 64
+    text = (path / "manifest.json").read_text(encoding="utf8")
+    places = (tmp_path, Path.home(), Path(sys.prefix), Path(presets.__file__).parents[1])
+    assert not [place for place in map(str, places) if place in text]
+
+
+def test_available_lists_presets_only(stored):
+    store(small(), stored, "another")
+    (stored / "notes").mkdir()
+    (stored / ".gitkeep").touch()
+    assert presets.available(stored) == ["another", "demo"] and presets.available(stored / "nowhere") == []
+
+
+def test_a_flipped_bit_is_seen_before_anything_is_read(stored, monkeypatch):
+    file = stored / "demo" / "model.keras"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    monkeypatch.setattr(presets, "_read", lambda place: pytest.fail("a damaged file was read"))
+    with pytest.raises(
+        presets.PresetError, match=r"model\.keras: damaged .*git checkout -- data/presets/demo.*-m demo"
+    ):
+        presets.load("demo", stored)
+    with pytest.raises(presets.PresetError, match="damaged"):  # and is not trained over in silence
+        presets.load_or_train("demo", small, folder=stored)
+
+
+def test_a_missing_or_added_file_is_named(stored):
+    (stored / "demo" / ".DS_Store").touch()  # a system's own: no harm
+    presets.load("demo", stored)
+    (stored / "demo" / "task.json").touch()
+    with pytest.raises(presets.PresetError, match=r"task\.json: not in the manifest"):
+        presets.load("demo", stored)
+    (stored / "demo" / "task.json").unlink()
+    (stored / "demo" / "model.keras").unlink()
+    with pytest.raises(presets.PresetError, match=r"model\.keras: missing"):
+        presets.load("demo", stored)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"sha256": {}}', '{"sha256": []}', b"\xff\xfe"])
+def test_a_missing_or_damaged_manifest_is_named(stored, content):
+    file = stored / "demo" / "manifest.json"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for read in (presets.manifest, presets.load, lambda *where: presets.load_or_train("demo", small, folder=stored)):
+        with pytest.raises(presets.PresetError, match=r"manifest\.json: missing or not readable.*git checkout"):
+            read("demo", stored)
+
+
+def test_an_unknown_name_lists_those_that_exist(stored):
+    with pytest.raises(presets.PresetError, match=r"No preset .dema. in .*; there are: demo"):
+        presets.load("dema", stored)
+    with pytest.raises(presets.PresetError, match="there are: none"):
+        presets.load("demo", stored / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "/a"])
+def test_a_name_that_is_no_folders_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="folder's name"):
+        store(small(), tmp_path, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_save_that_fails_leaves_the_older_preset(stored, monkeypatch):
+    before = presets.manifest("demo", stored)
+    with pytest.raises(AttributeError):
+        store(small(1), stored, settings=object())  # no JSON: fails after the model is written
+    rename = Path.rename
+
+    def fail(path, target):
+        if ".demo-new-" in path.name:
+            raise PermissionError("in use")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(PermissionError):
+        store(small(1), stored)
+    assert presets.manifest("demo", stored) == before and [path.name for path in stored.iterdir()] == ["demo"]
+    presets.load("demo", stored)
+
+
+def test_a_save_replaces_the_older_preset_whole(stored):
+    (stored / "demo" / "left_over.txt").touch()
+    model = small(1)
+    store(model, stored, seconds=12)
+    assert [path.name for path in stored.iterdir()] == ["demo"]
+    for read, expected in zip(presets.load("demo", stored).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(read, expected)
+
+
+def test_load_or_train_says_which_it_did(tmp_path, capsys):
+    model = small()
+    assert presets.load_or_train("demo", lambda: model, folder=tmp_path)[0] is model
+    assert (
+        "preset demo: not loaded, there is no such preset with seed 0; trained here in 0 s" in capsys.readouterr().out
+    )
+    assert not list(tmp_path.iterdir())  # a reader's own run stores nothing
+    store(model, tmp_path, metric="96 %", seconds=50)
+    never = partial(pytest.fail, "trained, though the preset is there")
+    found, seconds = presets.load_or_train("demo", never, folder=tmp_path)
+    assert seconds == 50 and "preset demo: 96 %; trained in 50 s on" in capsys.readouterr().out
+    np.testing.assert_array_equal(found.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
+    assert presets.load_or_train("demo", lambda: model, retrain=True, folder=tmp_path)[0] is model
+    assert "not loaded, as you asked; trained here" in capsys.readouterr().out
+
+
+def test_a_preset_of_another_seed_is_not_taken(tmp_path):
+    model = small()
+    store(small(1), tmp_path, seed=1)
+    assert presets.load_or_train("demo", lambda: model, seed=2, folder=tmp_path)[0] is model
+
+
+def test_a_command_that_was_interrupted_goes_on_with_what_it_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    options = dict(retrain=True, keep="the command", folder=tmp_path / "presets")
+    model, seconds = presets.load_or_train("demo", small, seed=3, **options)
+    again, as_long = presets.load_or_train("demo", partial(pytest.fail, "trained again"), seed=3, **options)
+    np.testing.assert_array_equal(again.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
+    assert as_long == pytest.approx(seconds, abs=0.1)
+    assert presets.manifest("demo-seed3", tmp_path / "cache" / "presets")["command"] == "the command"
+    assert presets.load_or_train("demo", lambda: model, seed=4, **options)[0] is model
