@@ -85,7 +85,8 @@ def images(
         depends on this machine: records that are to be pooled should name the number. 0 leaves the arm out.
     name : str
         Of the encoder. With another than "pretrained", the arms that depend on it are "frozen (name)" and so on, and
-        `images(dataset, one, name="SimCLR") | images(dataset, other, name="denoising")` holds both.
+        `images(dataset, one, name="SimCLR") | images(dataset, other, name="denoising")` holds both. Where their
+        pretraining seconds differ, give both the larger `extra_updates`: there is one "scratch, longer".
 
     Returns
     -------
@@ -169,7 +170,7 @@ def _network_arms(dataset, encoder, common, training, scratch_rate, seconds, ext
 
     blank = fresh(encoder, 0)  # so that the arms without pretraining are the same ones beside every encoder
     called = "{}" if name == "pretrained" else f"{{}} ({name})"
-    frozen, tuned, longer = (called.format(arm) for arm in ("frozen", "fine-tuned", "scratch, longer"))
+    frozen, tuned, longer = called.format("frozen"), called.format("fine-tuned"), "scratch, longer"
     rate = training["learning_rate"] if scratch_rate is None else scratch_rate
     scratch = FineTune(blank, weights="random", **common, **(training | {"learning_rate": rate}))
     arms = {"scratch": Arm(scratch)}

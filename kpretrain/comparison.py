@@ -358,6 +358,9 @@ def _print_plan(arms, rivals, grid, sizes, seeds, test_rows, cells, done):
             smallest_difference(spread / np.sqrt(len(seeds)), len(seeds) - 1, 0.05 / tests)
             for spread in (noise, np.hypot(noise, 2))
         )
+        if best >= 100:
+            print(f"{len(seeds)} draws are too few to tell any difference between {tests} pairs.", flush=True)
+            return
         print(
             f"The smallest difference that can be told (80 % power, {tests} comparisons, Holm's strictest step): "
             f"{best:.1f} points if only the noise of {test_rows:,} test rows at 90 % counted, {typical:.1f} if the "
@@ -678,6 +681,8 @@ class Comparison:
         told = rows.dropna(subset="p")
         seen = [smallest_difference(row.error, row.freedom, 0.05 / tests) for row in told.itertuples()]
         power = f" A difference of {_span(seen)} points could have been seen (80 % power)." if seen else ""
+        if seen and min(seen) >= 100:
+            power = " With so few draws no difference at all could have been told."
         return f"{arm} against {against}: {'; '.join(parts)}.{power}"
 
     def record(self, *, name, title="", command=""):

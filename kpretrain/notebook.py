@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 import time
+import warnings
 from types import SimpleNamespace
 
 _state = {"started": None, "seed": None, "backend": None}
@@ -114,6 +115,8 @@ def setup(seed=0):
         import keras
 
         keras.ops.convert_to_numpy(keras.ops.ones(1) + 1)  # the first operation finds the devices, and logs it
+    # keras_hub and keras_cv import tqdm's notebook bar; the course draws none, so its widgets need not be installed.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     keras.utils.set_random_seed(seed)
     _state["backend"] = keras.backend.backend()
     print(

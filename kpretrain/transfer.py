@@ -502,7 +502,7 @@ class _Network(keras.Model):
 
     def call(self, x, training=None):
         for layer in (self.augment, self.encoder):
-            x = x if layer is None else layer(x)
+            x = x if layer is None else layer(x, training=training)  # JAX passes it on to no layer by itself
         return self.head(keras.ops.reshape(keras.ops.cast(x, "float32"), (-1, self.width)))  # (n, ...) -> (n, classes)
 
     def restart(self, encoder, head, random):
@@ -512,8 +512,7 @@ class _Network(keras.Model):
         self.head.set_weights(head)
         for variable in self.optimizer.variables:
             variable.assign(np.zeros(variable.shape))
-        if keras.backend.backend() == "torch":  # dropout there draws from Torch's own generator
-            keras.utils.set_random_seed(int(random.integers(2**31)))
+        self.seed = int(random.integers(2**31))
         weights = {id(variable) for variable in self.weights}
         for variable in self.variables:  # what is no weight is the state of a random generator: a seed and a counter
             if id(variable) not in weights:
@@ -536,6 +535,10 @@ class _Watch(keras.callbacks.Callback):
     def __init__(self, history):
         super().__init__()
         self.history, self.done, self.total = history, 0, 0.0
+
+    def on_train_begin(self, logs=None):
+        if keras.backend.backend() == "torch":  # dropout there draws from Torch's own generator
+            keras.utils.set_random_seed(self.model.seed)
 
     def on_train_batch_end(self, batch, logs=None):
         done = min(batch + 1, self.params["steps"])  # the last execution may hold fewer updates
