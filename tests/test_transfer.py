@@ -190,7 +190,7 @@ def test_fresh_on_keras_hub():
 def test_features_are_the_encoders_in_evaluation_mode(encoder, images):
     x, _ = images
     expected = keras.ops.convert_to_numpy(encoder(x.astype("float32"), training=False))
-    for size in (7, 60, 1000):
+    for size in (5, 7, 60, 1000):  # 5: so many chunks that the encoder is compiled
         features = Features(encoder, batch_size=size, cache=False).fit_transform(x)
         assert features.dtype == np.float32
         np.testing.assert_allclose(features, expected, atol=1e-6)
@@ -292,7 +292,7 @@ def test_two_inputs():
         numbers = np.array([[len(text), text.startswith("yes"), int(text.split()[1])] for text in texts], "float64")
         return {"left": numbers[:, :2], "right": numbers}
 
-    features = Features(encoder, preprocess=preprocess, batch_size=6).fit_transform(texts)
+    features = Features(encoder, preprocess=preprocess, batch_size=1).fit_transform(texts)
     assert features.shape == (20, 4)
     labels = ["odd" if row % 2 else "even" for row in range(20)]
     classifier = FineTune(encoder, preprocess=preprocess, updates=5, random_state=0).fit(texts, labels)
