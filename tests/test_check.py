@@ -184,6 +184,15 @@ def precision(features, labels, k, skip=1, sign=-1):
     return (labels[order] == labels[:, None]).mean()
 
 
+def gan_losses(logits):
+    return -np.logaddexp(0, logits).mean(), np.logaddexp(0, -logits).mean()
+
+
+def covered(real, fake, k=3, own=False, percent=1):
+    within = np.sort(np.linalg.norm(real[:, None] - real, axis=-1), axis=1)[:, k - own]
+    return percent * (np.linalg.norm(real[:, None] - fake, axis=-1).min(1) <= within).mean()
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -202,6 +211,8 @@ RIGHT = [
     (check.patches_seen, [16, 16.0]),
     (check.contrastive_loss, nt_xent),
     (check.precision_at, precision),
+    (check.generator_losses, gan_losses),
+    (check.coverage, covered),
 ]
 WRONG = [
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
@@ -290,6 +301,19 @@ WRONG = [
     (check.precision_at, lambda f, y, k: precision(f, y, k, skip=0, sign=1), "the farthest images"),
     (check.precision_at, lambda f, y, k: 0.9, "you have 0.900"),
     (check.precision_at, lambda f, y, k: y, "it returns 6 numbers"),
+    (check.generator_losses, lambda z: gan_losses(z)[0], "Two are wanted"),
+    (check.generator_losses, lambda z: gan_losses(z)[::-1], "in the wrong order"),
+    (check.generator_losses, lambda z: 3 * np.array(gan_losses(z)), "Take the mean"),
+    (check.generator_losses, lambda z: np.array(gan_losses(z)) * [-1, 1], "the first has the wrong sign"),
+    (check.generator_losses, lambda z: np.array(gan_losses(z)) * [1, -1], "the second has the wrong sign"),
+    (check.generator_losses, lambda z: (-np.log1p(np.exp(z)).mean(), np.log1p(np.exp(-z)).mean()), "it overflows"),
+    (check.generator_losses, lambda z: (1.0, 2.0), "you have 1.0000 and 2.0000"),
+    (check.coverage, lambda real, fake, k: covered(fake, real, k), "you have"),
+    (check.coverage, lambda real, fake, k: covered(real, fake, k, own=True), "the balls are too small"),
+    (check.coverage, lambda real, fake, k: covered(real, fake, k + 1), "the balls are too wide"),
+    (check.coverage, lambda real, fake, k: covered(real, fake, k, percent=100), "not percent"),
+    (check.coverage, lambda real, fake, k: covered(real, fake, 3), "right for k = 3 only"),
+    (check.coverage, lambda real, fake, k: real, "One is wanted"),
 ]
 TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen)
 CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
