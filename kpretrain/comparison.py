@@ -568,12 +568,12 @@ class Comparison:
                 found = self._interval(self._scores[:, [self._column[arm, labels]]], 12)
                 mean, low, high = (float(found[key][0]) for key in ("mean", "low", "high"))
                 interval = "no interval" if np.isnan(low) else f"{max(low, 0):.1f} to {min(high, 100):.1f}"
-                rows[arm][f"{labels} labels"] = f"{mean:.1f} ({interval})"
+                rows[arm][_labels(labels)] = f"{mean:.1f} ({interval})"
             rows[arm]["seconds a fit"] = f"{cells['fit_seconds'].mean():.1f}"
             rows[arm]["pretraining seconds"] = f"{cells['pretraining_seconds'].mean():.0f}"
             if cells["peak_memory_gb"].notna().any():
                 rows[arm]["peak memory, GB"] = f"{cells['peak_memory_gb'].max():.2f}"
-        sizes = [f"{labels} labels" for labels in sorted({labels for _, labels in self._column})]
+        sizes = [_labels(labels) for labels in sorted({labels for _, labels in self._column})]
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm").fillna("")
         return table[sizes + [column for column in table.columns if column not in sizes]]
 
@@ -779,6 +779,10 @@ def _first_crossing(grid, values, before, after):
         return before if values[0] < 0 else round(float(grid[0]), 1)
     share = values[k - 1] / (values[k - 1] - values[k])
     return round(float(grid[k - 1] * (grid[k] / grid[k - 1]) ** share), 1)
+
+
+def _labels(count):
+    return f"{count} label{'' if count == 1 else 's'}"
 
 
 def _per_class(*labels):

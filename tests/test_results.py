@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
 from kpretrain import notebook, results
+from kpretrain.comparison import Comparison
 
 
 def record(seed=0, **changes):
@@ -150,5 +152,44 @@ def test_save_writes_only_where_it_is_asked_to(tmp_path, monkeypatch):
 def test_the_stored_records_and_the_readme_agree():
     for path in results.FOLDER.glob("*.json"):
         stored = results.load(path.stem)
-        assert stored["name"] == path.stem and len(stored["seeds"]) == len(stored["seconds"])
+        assert stored["name"] == path.stem
+        assert len(stored["seconds"]) == (1 if stored.get("kind") == "comparison" else len(stored["seeds"]))
         assert results.table(stored).shape[0] and stored["profile"] == "full"
+
+
+def small_comparison(seed):
+    rows = [
+        {"arm": arm, "labels": n, "seed": seed, "score": score + n + seed / 10, "run": f"pretraining {seed}"}
+        for arm, score in (("scratch", 80.0), ("pretrained", 85.0))
+        for n in (1, 5)
+    ]
+    facts = {"date": f"2026-01-0{seed + 1}", "profile": "full", "python": "3.11", "machine": "2 cores"}
+    facts |= {"versions": {"keras": "3.15", "backend": "tensorflow 2.21"}, "data": {"mnist": "a file"}}
+    return Comparison(pd.DataFrame(rows).assign(fit_seconds=30.0), {"pretrained": ["scratch"]}, 1000, facts)
+
+
+def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(notebook, "_state", {"started": 0.0, "seed": 0, "backend": None})
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    results.save_comparison(small_comparison(0), "99_demo", title="Demo")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("KPRETRAIN_RESULTS", str(tmp_path / "runs"))
+    records = []
+    for seed in range(3):
+        monkeypatch.setattr(notebook, "_state", {"started": 0.0, "seed": seed, "backend": None})
+        results.save_comparison(small_comparison(seed), "99_demo", title="Demo")
+        records.append(json.loads((tmp_path / "runs" / f"99_demo-seed{seed}.json").read_text()))
+    merged = results.merge(records, "the command")
+    assert merged["seeds"] == [0, 1, 2] and merged["command"] == "the command" and merged["name"] == "99_demo"
+    assert len(merged["runs"]) == 3 and len(merged["scores"]) == 12 and merged["title"] == "Demo"
+    (tmp_path / "99_demo.json").write_text(json.dumps(merged), encoding="utf8")
+    lines = results.markdown(tmp_path).splitlines()
+    assert lines[0] == "**Demo** (99_demo)" and lines[2].startswith("| arm | 1 label | 5 labels |")
+    assert lines[5].startswith("| pretrained | 86.1 (85.9 to 86.3) | 90.1 (89.9 to 90.3) |")
+    assert "3 draws of labels, 3 pretraining run(s), the comparison alone, 6 minutes" in lines[-1]
+    found = results.comparison("99_demo", tmp_path)
+    assert "Made again by `the command`." in capsys.readouterr().out
+    assert found.differences()["points"].round(6).tolist() == [5.0, 5.0]
+    assert results.comparison("98_other", tmp_path) is None
+    assert "No stored record yet: `python -m kpretrain record 98 --seeds 0,1,2`" in capsys.readouterr().out
