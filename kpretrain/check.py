@@ -398,7 +398,8 @@ def generator_losses(function):
         return _say("the second has the wrong sign. It is minus log D: the generator lowers it, and so raises D.")
     if not np.allclose(got, right, atol=1e-6):
         return _say(
-            f"for logits -4, 0, 2 the two are {right[0]:.4f} and {right[1]:.4f}, you have {got[0]:.4f} and {got[1]:.4f}."
+            f"for logits -4, 0, 2 the two are {right[0]:.4f} and {right[1]:.4f}, "
+            f"you have {got[0]:.4f} and {got[1]:.4f}."
         )
     if not np.allclose(far, [-500, 500]):
         return _say("for logits of -1000 and 1000 it overflows. np.logaddexp(0, z) is log(1 + exp(z)) for every z.")

@@ -120,7 +120,7 @@ def test_only_keeps_an_arm_to_its_sizes(tmp_path):
         ["neighbour", 1],
         ["neighbour", 5],
     ]
-    assert found.summary().loc["forest", "1 labels"] == ""
+    assert found.summary().loc["forest", "1 label"] == ""
 
 
 # ---------------------------------------------------------------- stopping, resuming, and several processes
@@ -557,12 +557,12 @@ def test_encoders_of_different_runs_need_different_names(tmp_path):
 def test_summary_and_plot(small):
     table = small.summary()
     assert table.index.tolist() == list(ARMS)
-    assert table.columns.tolist() == ["1 labels", "5 labels", "20 labels", "seconds a fit", "pretraining seconds"]
+    assert table.columns.tolist() == ["1 label", "5 labels", "20 labels", "seconds a fit", "pretraining seconds"]
     one = small.table().query("arm == 'linear' and labels == 5")["score"]
     mean, low, high = results.interval(one)
     assert table.loc["linear", "5 labels"] == f"{mean:.1f} ({low:.1f} to {min(high, 100):.1f})"
     lines = small.markdown_table().splitlines()
-    assert len(lines) == 5 and lines[0].startswith("| arm | 1 labels |")
+    assert len(lines) == 5 and lines[0].startswith("| arm | 1 label |")
     axis = small.plot()
     assert [text.get_text() for text in axis.get_legend().get_texts()] == list(ARMS)
     assert small.plot(axis) is axis
