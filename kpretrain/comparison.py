@@ -652,7 +652,7 @@ class Comparison:
         lines.append(
             f"Points are paired differences in percent of {self.test_rows:,} test rows, over {level}; the 95 % t "
             f"intervals are each by themselves and conditional {within}; what helps or hurts is so after Holm's "
-            f"correction for all {len(table)} comparisons."
+            f"correction for all {len(table)} comparisons, and undecided is what is clear of zero only without it."
         )
         charged = self._table.groupby("arm", sort=False)["pretraining_seconds"].mean()
         if charged := [f"{seconds:,.0f} s to {arm}" for arm, seconds in charged.items() if seconds > 0]:
@@ -672,6 +672,8 @@ class Comparison:
             else:
                 helps = "it helps" if row.points > 0 else "it hurts"
                 kind = helps if row.p_holm < 0.05 else "no difference found"
+                if row.p < 0.05 <= row.p_holm:
+                    kind = "undecided"
                 numbers = f"{row.points:+.1f} points at {row.labels}, {row.low:.1f} to {row.high:.1f}"
             findings.setdefault(kind, []).append((row.labels, numbers))
         parts = [

@@ -423,6 +423,7 @@ def test_a_difference_that_is_there_is_found_and_its_sign():
     verdict = bench.simulate(
         np.random.default_rng(0), {"good": (99, 0.1), "bad": (90, 0.5), "scratch": (97, 0.2)}, sizes=(5, 10)
     ).verdict()
+    assert "undecided is what is clear of zero only without it" in verdict
     assert "good against scratch: it helps at 5 and 10 labels per class (+2" in verdict
     assert "bad against scratch: it hurts at 5 and 10 labels per class (-" in verdict
     assert "conditional on this test set and on the one encoder" in verdict and "could have been seen" in verdict
@@ -567,3 +568,17 @@ def test_summary_and_plot(small):
     assert [text.get_text() for text in axis.get_legend().get_texts()] == list(ARMS)
     assert small.plot(axis) is axis
     axis.figure.clear()
+
+
+def test_what_only_the_correction_takes_away_is_undecided():
+    rng = np.random.default_rng(0)
+    names = [f"arm {k}" for k in range(20)]
+    rows = [{"arm": "scratch", "labels": 5, "seed": seed, "score": 80.0} for seed in range(5)]
+    rows += [{"arm": a, "labels": 5, "seed": s, "score": 80 + rng.normal()} for a in names for s in range(5)]
+    rows += [
+        {"arm": "better", "labels": 5, "seed": s, "score": 81 + d} for s, d in enumerate([-0.5, -0.3, 0, 0.3, 0.5])
+    ]
+    found = Comparison(pd.DataFrame(rows), dict.fromkeys([*names, "better"], ("scratch",)), 100_000)
+    row = found.differences().set_index("arm").loc["better"]
+    assert row.p < 0.05 < row.p_holm
+    assert "better against scratch: undecided at 5 labels per class (+1.0 points at 5" in found.verdict()
