@@ -634,6 +634,8 @@ class Comparison:
         every = sorted({labels for _, labels in self._column})
         axis.set(xscale="log", xlabel="labels per class", ylabel=f"accuracy on {self.test_rows:,} test rows, %")
         axis.set_xticks(every, [str(labels) for labels in every])
+        means = np.nanmean(self._scores, axis=0)
+        axis.set_ylim(max(0, means.min() - 5), min(101, means.max() + 5))  # bands of few draws may reach far below
         axis.minorticks_off()
         axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         return axis
