@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from kpretrain import arms
 from kpretrain.comparison import compare
 from kpretrain.data import Dataset, Part
-from kpretrain.transfer import Features, FineTune
+from kpretrain.transfer import Features, FineTune, fingerprint
 
 
 def squares(rows=30):
@@ -60,7 +60,9 @@ def test_scratch_and_fine_tuned_share_all_but_the_weights():
     flip = keras.layers.RandomFlip()
     found = arms.images(squares(), encoder(), augment=flip, updates=7, batch_size=5, learning_rate=0.01)
     scratch, tuned = (found[name].estimator.get_params(deep=False) for name in ("scratch", "fine-tuned"))
-    assert {key for key in scratch if scratch[key] is not tuned[key] and scratch[key] != tuned[key]} == {"weights"}
+    different = {key for key in scratch if scratch[key] is not tuned[key] and scratch[key] != tuned[key]}
+    assert different == {"weights", "encoder"}
+    assert scratch["encoder"].get_config()["layers"][2:] == tuned["encoder"].get_config()["layers"][2:]
     assert scratch["augment"] is flip and scratch["updates"] == 7 and scratch["weights"] == "random"
     other = arms.images(squares(), encoder(), scratch_learning_rate=0.5)
     assert other["scratch"].estimator.learning_rate == 0.5 and other["fine-tuned"].estimator.learning_rate == 1e-3
@@ -71,9 +73,23 @@ def test_scratch_and_fine_tuned_share_all_but_the_weights():
 def test_several_encoders_stand_side_by_side():
     one = arms.images(squares(), encoder(), name="SimCLR", extra_updates=5)
     both = one | arms.images(squares(), encoder(), name="denoising", extra_updates=9)
-    assert list(both)[-2:] == ["frozen (denoising)", "fine-tuned (denoising)"] and len(both) == 9
-    assert both["fine-tuned (SimCLR)"].against == ("scratch", "scratch, longer (SimCLR)")
-    assert both["scratch, longer (denoising)"].estimator.updates == 309
+    assert list(both)[-2:] == ["frozen (denoising)", "fine-tuned (denoising)"] and len(both) == 8
+    assert both["fine-tuned (SimCLR)"].against == ("scratch", "scratch, longer")
+    assert both["scratch, longer"].estimator.updates == 309
+
+
+def test_arms_without_pretraining_are_the_same_beside_every_encoder():
+    first, second = encoder(), encoder()
+    second.set_weights([weight + 1 for weight in first.get_weights()])
+    one, other = arms.images(squares(), first, name="SimCLR"), arms.images(squares(), second, name="denoising")
+    for name in ("pixels", "scratch", "frozen random"):
+        assert fingerprint(one[name].estimator) == fingerprint(other[name].estimator)
+    assert fingerprint(one["frozen (SimCLR)"].estimator) != fingerprint(other["frozen (denoising)"].estimator)
+
+
+def test_no_extra_updates_leave_the_longer_arm_out():
+    found = arms.images(squares(), encoder(), pretraining_seconds=60, extra_updates=0)
+    assert "scratch, longer" not in found and found["fine-tuned"].against == ("scratch",)
 
 
 def test_the_pretraining_seconds_become_updates():
