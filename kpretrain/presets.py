@@ -66,6 +66,8 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
             model.save_to_preset(str(new))
         else:
             model.save(new / "model.keras")
+            if model.compiled:  # without the optimizer's state, which is twice as large as the model
+                _read(new).save(new / "model.keras")
         text = json.dumps(about | facts | {"sha256": _hashes(new)}, indent=1, default=lambda number: number.item())
         (new / "manifest.json").write_text(text + "\n", encoding="utf8")
         if target.exists():

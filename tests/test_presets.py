@@ -183,3 +183,14 @@ def test_a_command_that_was_interrupted_goes_on_with_what_it_kept(tmp_path, monk
     assert as_long == pytest.approx(seconds, abs=0.1)
     assert presets.manifest("demo-seed3", tmp_path / "cache" / "presets")["command"] == "the command"
     assert presets.load_or_train("demo", lambda: model, seed=4, **options)[0] is model
+
+
+def test_an_optimizers_state_is_left_out(tmp_path):
+    plain, trained = small(), small()
+    trained.compile("adam", "mse")
+    trained.fit(ROWS, trained.predict(ROWS, verbose=0), verbose=0)
+    sizes = [(store(m, tmp_path, n) / "model.keras").stat().st_size for m, n in ((plain, "one"), (trained, "two"))]
+    assert abs(sizes[0] - sizes[1]) < 0.2 * sizes[0]
+    np.testing.assert_array_equal(
+        presets.load("two", tmp_path).predict(ROWS, verbose=0), trained.predict(ROWS, verbose=0)
+    )
