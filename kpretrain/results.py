@@ -184,7 +184,10 @@ def caption(record):
     minutes = sum(record["seconds"]) / 60
     what = f"{len(record['seeds'])} run(s) of the notebook"
     if record.get("kind") == "comparison":
-        what = f"{len(record['seeds'])} draws of labels, {len(record['runs'])} pretraining run(s), the comparison alone"
+        what = (
+            f"percent correct of {record['test_rows']:,} test rows with 95 % t intervals, {len(record['seeds'])} draws "
+            f"of labels, {len(record['runs'])} pretraining run(s), the comparison alone"
+        )
     return (
         f"Stored record: {what}, {minutes:.0f} minutes in all on "
         f"{record['machine']}, {record['date']}, keras {record['keras']} on {record['backend']}; data: "
