@@ -68,21 +68,3 @@ def learning_curves(histories, metrics=("loss", "accuracy"), *, validation=True)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), fontsize=8)
     return axes[0]
-
-
-def band(axis, x, values, label):
-    """Draw a mean with its 95 % t interval as a band.
-
-    Parameters
-    ----------
-    axis : matplotlib axes
-    x : array `(points,)`
-    values : array `(repeats, points)`
-        At least two repeats.
-    label : str
-    """
-    from .results import interval
-
-    middle, low, high = np.array([interval(column) for column in np.asarray(values).T]).T
-    (line,) = axis.plot(x, middle, "o-", label=label)
-    axis.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)

@@ -88,13 +88,8 @@ def save_comparison(comparison, name, *, title):
 
 def comparison(name, folder=FOLDER):
     """Read a stored comparison and print its caption; where none is stored yet, say so and return None."""
-    try:
-        record = load(name, folder)
-    except FileNotFoundError:
-        print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
-        return None
-    print(caption(record))
-    return _comparison(record)
+    record = _stored(name, folder, " --seeds 0,1,2")
+    return None if record is None else _comparison(record)
 
 
 def _comparison(record):
@@ -197,13 +192,19 @@ def caption(record):
 
 def show(name, folder=FOLDER):
     """Print a stored record's caption and return its table, or say that it is not stored yet (and return None)."""
+    record = _stored(name, folder)
+    return None if record is None else table(record)
+
+
+def _stored(name, folder, seeds=""):
+    """A stored record, its caption printed; None, and the command that makes it, where there is none."""
     try:
         record = load(name, folder)
     except FileNotFoundError:
-        print(f"No stored record yet: `python -m kpretrain record {name[:2]}` makes it.")
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]}{seeds}` makes it.")
         return None
     print(caption(record))
-    return table(record)
+    return record
 
 
 def markdown(folder=FOLDER):
