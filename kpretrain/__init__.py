@@ -15,6 +15,7 @@ _MODULES = (
     "comparison",
     "course",
     "data",
+    "fingerprint",
     "links",
     "machine",
     "models",
@@ -24,14 +25,12 @@ _MODULES = (
     "plot",
     "presets",
     "results",
-    "spread",
     "transfer",
 )
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
     "FineTune": "transfer",
-    "SpreadLabels": "spread",
     "compare": "comparison",
     "profile": "notebook",
     "setup": "notebook",

@@ -212,7 +212,7 @@ def _facts(arms, grid, dataset):
 
 
 def _fingerprint(name, estimator):
-    from .transfer import fingerprint
+    from .fingerprint import fingerprint
 
     try:
         return fingerprint(estimator)
@@ -253,10 +253,12 @@ def _describe(value):
         return [_describe(item) for item in value]
     if isinstance(value, dict):
         return {str(key): _describe(item) for key, item in value.items()}
-    from . import transfer
+    if hasattr(value, "tocoo"):  # a graph over features: made by the pretraining, as weights are, and told by its shape
+        return f"{type(value).__name__} {value.shape}"
+    from .fingerprint import architecture, fingerprint
 
     layer = "get_config" in dir(value) and hasattr(value, "weights")
-    told = transfer._architecture(value) if layer else transfer.fingerprint(value)
+    told = architecture(value) if layer else fingerprint(value)
     return f"{getattr(value, '__qualname__', type(value).__name__)} {_digest(told)[:12]}"
 
 

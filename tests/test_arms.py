@@ -8,7 +8,8 @@ from sklearn.svm import SVC
 from kpretrain import arms
 from kpretrain.comparison import compare
 from kpretrain.data import Dataset, Part
-from kpretrain.transfer import Features, FineTune, fingerprint
+from kpretrain.fingerprint import fingerprint
+from kpretrain.transfer import Features, FineTune
 
 
 def squares(rows=30):

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import scipy.stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
@@ -554,6 +555,25 @@ def test_encoders_of_different_runs_need_different_names(tmp_path):
         "third",
     ]
     assert "3 s to frozen" in merged.verdict()
+
+
+class Neighbourly(GaussianNB):
+    """An arm that holds a graph over learned features, which is another one in each pretraining run."""
+
+    def __init__(self, graph=None):
+        super().__init__()
+        self.graph = graph
+
+
+def test_graphs_of_different_runs_can_be_pooled(tmp_path):
+    def run(number, rows=6):
+        graph = scipy.sparse.eye_array(rows) * (number + 1.0)
+        arms = {"graph": Arm(Neighbourly(graph), "linear", 3.0), "linear": LogisticRegression()}
+        return compare(arms, blobs(), [5], 3, folder=tmp_path, progress=False, run=str(number))
+
+    assert run(0).merge(run(1)).differences()["runs"].tolist() == [2]
+    with pytest.raises(ValueError, match="differ in: settings, arms, graph, estimator, graph"):
+        run(0).merge(run(1, rows=7))
 
 
 def test_summary_and_plot(small):

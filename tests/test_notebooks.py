@@ -248,6 +248,81 @@ def test_05_nt_xent_is_that_of_the_helper(temperature):
     assert float(shown(first, second, temperature)) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.fixture
+def moons():
+    """Two moons, a label for each, and what notebook 05 needs to spread them: rows, classes, where, the estimator."""
+    import warnings
+
+    from scipy.sparse import csr_array
+    from sklearn import base, exceptions, neighbors, preprocessing, semi_supervised
+    from sklearn.datasets import make_moons
+
+    names = ("directions", "neighbour_graph", "SpreadLabels")
+    given = {
+        "warnings": warnings,
+        "csr_array": csr_array,
+        "BaseEstimator": base.BaseEstimator,
+        "ClassifierMixin": base.ClassifierMixin,
+        "clone": base.clone,
+        "ConvergenceWarning": exceptions.ConvergenceWarning,
+        "NearestNeighbors": neighbors.NearestNeighbors,
+        "LabelSpreading": semi_supervised.LabelSpreading,
+        "__name__": "__main__",  # a fingerprint reads the methods of a class from a notebook
+    }
+    directions, neighbour_graph, spread_labels = definitions("05_contrastive", *names, **given)
+    x, y = make_moons(600, noise=0.05, random_state=0)
+    places = preprocessing.FunctionTransformer(
+        _append_one
+    )  # rows are scaled to length 1, and this keeps their places apart
+    graph = neighbour_graph(directions(places.fit(x), x))
+    first = [int(np.flatnonzero(y == label)[0]) for label in (0, 1)]
+    return x, np.array(["upper", "lower"])[y], first, spread_labels(x, graph, places, neighbors.KNeighborsClassifier(5))
+
+
+def _append_one(x):
+    return np.c_[x, np.ones(len(x))]
+
+
+def test_05_one_label_a_moon_is_enough_for_the_student(moons):
+    from sklearn.base import clone
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x, y, first, model = moons
+    assert KNeighborsClassifier(1).fit(x[first], y[first]).score(x, y) < 0.9  # without the pool it is not
+    copy = clone(model).fit(x[first], y[first])
+    assert (copy.spread_labels_ == y).mean() > 0.97 and copy.score(x, y) > 0.97
+    assert list(copy.spread_labels_[first]) == list(y[first]) and list(copy.classes_) == ["lower", "upper"]
+    assert not hasattr(model, "student_") and not hasattr(model.student, "classes_")  # the given ones are left alone
+
+
+def test_05_a_labelled_row_outside_the_pool_speaks_for_its_nearest(moons):
+    x, y, first, model = moons
+    model.fit(x[first] + 1e-3, y[first])
+    assert list(model.spread_labels_[first]) == list(y[first]) and model.score(x, y) > 0.97
+
+
+def test_05_the_student_gets_the_random_state(moons):
+    from sklearn.linear_model import SGDClassifier
+
+    x, y, first, model = moons
+    model.set_params(student=SGDClassifier(), random_state=7).fit(x[first], y[first])
+    assert model.student_.random_state == 7 and model.student.random_state is None
+
+
+def test_05_the_graph_is_symmetric_and_counts_in_the_fingerprint(moons):
+    from sklearn.base import clone
+
+    from kpretrain.fingerprint import fingerprint
+
+    model = moons[-1]
+    assert abs(model.graph - model.graph.T).max() == 0 and (model.graph.diagonal() == 0).all()
+    assert model.graph.nnz >= 600 * 10 and 0 < model.graph.data.min() and model.graph.data.max() <= 2
+    changed = clone(model)
+    assert fingerprint(changed) == fingerprint(model)
+    changed.graph.data[0] += 0.5
+    assert fingerprint(changed) != fingerprint(model)
+
+
 @pytest.mark.parametrize("stem", ["04_autoencoders", "05_contrastive", "06_gan"])
 def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
     record = results.load(stem)

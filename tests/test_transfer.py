@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from kpretrain import data, transfer
-from kpretrain.transfer import Features, FineTune, fingerprint, fresh
+from kpretrain import transfer
+from kpretrain.transfer import Features, FineTune, fresh
 
 layers = keras.layers
 
@@ -462,7 +462,8 @@ SCRIPT = """
 import functools, keras, numpy as np, pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from kpretrain.transfer import Features, fingerprint, fresh
+from kpretrain.fingerprint import fingerprint
+from kpretrain.transfer import Features, fresh
 
 scale = 255
 def inner(x):
@@ -496,75 +497,3 @@ def test_another_process_gives_the_same_fingerprints_and_predictions(encoder, im
         exec(compile(SCRIPT, "<string>", "exec"), {"__name__": "__main__"})
     assert len(set(there.split())) == 13
     assert here.getvalue() == there
-
-
-def test_a_fingerprint_tells_apart():
-    model = make_encoder()
-    moved = make_encoder()
-    moved.layers[2].kernel.assign_add(moved.layers[2].kernel * 0 + 1e-3)
-
-    def function(n):
-        return lambda x: x + n
-
-    different = [
-        model,
-        moved,
-        make_encoder(statistics=False),
-        np.zeros(4),
-        np.zeros(4, "float32"),
-        np.zeros((2, 2)),
-        np.array(["ab", "c"], object),
-        np.array(["a", "bc"], object),
-        LogisticRegression(),
-        LogisticRegression(C=2),
-        function(1),
-        function(2),
-        lambda: "a",
-        lambda: "b",
-        lambda x: np.sum(x),
-        lambda x: np.mean(x),
-        lambda x, y=1: x,
-        lambda x, y=2: x,
-        1,
-        1.0,
-        "1",
-        True,
-        None,
-        [],
-        (),
-        {},
-        [[1], 2],
-        [1, [2]],
-        data.Part(np.zeros(1), np.zeros(1)),
-    ]
-    assert len({fingerprint(value) for value in different}) == len(different)
-    assert fingerprint(model) == fingerprint(make_encoder()) == fingerprint(copy.deepcopy(model))
-
-
-def test_a_fingerprint_reads_vocabularies():
-    def lookup(words):
-        return layers.StringLookup(vocabulary=words)
-
-    assert fingerprint(lookup(["a", "b"])) == fingerprint(lookup(["a", "b"]))
-    assert fingerprint(lookup(["a", "b"])) != fingerprint(lookup(["a", "c"]))
-    keras_hub = pytest.importorskip("keras_hub")
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    first, second = (keras_hub.models.BertTokenizer(vocabulary=[*special, word]) for word in ("one", "two"))
-    preprocessors = [
-        keras_hub.models.BertTextClassifierPreprocessor(each, sequence_length=4) for each in (first, second)
-    ]
-    assert fingerprint(first) != fingerprint(second)
-    assert fingerprint(preprocessors[0]) != fingerprint(preprocessors[1])
-    tokenizers = pytest.importorskip("tokenizers")
-    models = [tokenizers.models.WordLevel({f"w{n}": n for n in range(500)} | {last: 500}) for last in ("one", "two")]
-    assert fingerprint(tokenizers.Tokenizer(models[0])) != fingerprint(tokenizers.Tokenizer(models[1]))
-
-
-def test_no_fingerprint_without_a_stable_description():
-    class Plain:
-        pass
-
-    with pytest.raises(TypeError, match=r"Plain object at 0x.* has no description"):
-        fingerprint({"arm": [Plain()]})
-    with pytest.raises(TypeError, match="has no description"):
-        fingerprint(lambda plain=Plain(): plain)  # noqa: B008
