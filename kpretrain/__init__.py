@@ -25,6 +25,7 @@ _MODULES = (
     "plot",
     "presets",
     "results",
+    "text",
     "transfer",
 )
 _FROM_MODULES = {
