@@ -446,3 +446,130 @@ def _coverage_of_one(real, fake):
     """The coverage with k = 1, by loops."""
     far = np.linalg.norm(real[:, None] - real, axis=-1) + np.where(np.eye(len(real)), np.inf, 0)
     return np.mean([np.linalg.norm(fake - row, axis=1).min() <= far[i].min() for i, row in enumerate(real)])
+
+
+def perplexity(function):
+    """Notebook 08: `function(losses, weights)` is exp of the mean loss over the tokens with weight 1."""
+    losses = np.array([[1.0, 2.0, 0.5, 0.25], [3.0, 0.5, 1.5, 2.5], [2.0, 0.125, 0.75, 0.5]])
+    weights = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
+    answer = function(losses.copy(), weights.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    got, kept = _numbers(answer), losses[weights == 1]
+    if got.size != 1:
+        return _say(f"it returns {got.size} numbers. One is wanted, for the tokens of all rows together.")
+    right = np.exp(kept.mean())
+    if np.isclose(got[0], right):
+        return _say(None)
+    wrong = {
+        "that is the mean loss. Perplexity is its exponential.": kept.mean(),
+        "padding is counted: a place with weight 0 must count neither above nor below.": np.exp(losses.mean()),
+        "the sum is over real tokens, but it is divided by the number of all places.": np.exp(kept.sum() / losses.size),
+        "you take the mean of each row first, so that a short row weighs as much as a long one.": np.exp(
+            ((losses * weights).sum(1) / weights.sum(1)).mean()
+        ),
+        "that is the mean of the exponentials. Take the mean of the losses first.": np.exp(kept).mean(),
+        "the losses are in nats, so the base is e, not 2.": 2 ** kept.mean(),
+        "the sign is wrong: the losses are positive already.": 1 / right,
+        "that is the exponential of the sum. Take the mean.": np.exp(kept.sum()),
+    }
+    near = [problem for problem, value in wrong.items() if np.isclose(got[0], value)]
+    return _say(near[0] if near else f"the example's perplexity is {right:.4f}, you have {got[0]:.4f}.")
+
+
+def top_p(function):
+    """Notebook 08: `function(probabilities, p)` keeps the fewest most likely tokens that hold at least p."""
+    given = np.array([0.05, 0.25, 0.2, 0.3, 0.08, 0.12])
+    before = given.copy()
+    answer = function(given, 0.65)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return an array of the same length.")
+    if not np.array_equal(given, before):
+        return _say("the input array was changed. Work on a copy.")
+    got = _numbers(answer)
+    if got.size != given.size:
+        return _say(f"{given.size} numbers are wanted, one for each token, zeros included; you return {got.size}.")
+    kept = np.where(given >= 0.2, given, 0)  # 0.3 + 0.25 is below 0.65, with 0.2 it is above
+    right = kept / kept.sum()
+    if not np.allclose(got, right):
+        two, one_more = np.where(given >= 0.25, given, 0), np.where(given >= 0.12, given, 0)
+        wrong = {
+            "the rest does not sum to 1. Divide it by its sum.": kept,
+            "the token that crosses p is missing: 0.3 and 0.25 hold less than 0.65, so 0.2 stays, too.": two,
+            "one token too many: 0.3, 0.25 and 0.2 hold 0.65 already.": one_more,
+            "the order of the tokens was changed. Put each probability back in its place.": -np.sort(-right),
+            "these are the least likely tokens. Sort the other way round.": np.where(given < 0.3, given, 0),
+            "nothing was taken away.": given,
+        }
+        for problem, value in wrong.items():
+            if np.allclose(got, value) or (value.sum() < 1 and np.allclose(got, value / value.sum())):
+                return _say(problem)
+        return _say(f"of 0.05 0.25 0.2 0.3 0.08 0.12 and p = 0.65 should come {right.round(3)}, not {got.round(3)}.")
+    if not np.allclose(_numbers(function(given.copy(), 0.2)), given == 0.3):
+        return _say("with p = 0.2 the most likely token, 0.3, holds enough by itself. It must stay, alone.")
+    even = np.full(8, 0.125)
+    if np.count_nonzero(_numbers(function(even, 0.45))) != 4:
+        return _say(
+            "with eight equal tokens and p = 0.45 four must stay. Count tokens, don't compare with a threshold."
+        )
+    return _say(None)
+
+
+def alter(function):
+    """Notebook 07: `function(rows, chosen, V, random)` makes 80 % of the chosen [MASK], 10 % random, 10 % as before."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(5, 1000, (300, 200))
+    rows[:, 0] = 2
+    chosen = (rng.random(rows.shape) < 0.5) & (rows > 4)
+    before = rows.copy()
+    answer = function(rows, chosen.copy(), 1000, np.random.default_rng(1))
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return the altered rows.")
+    if not np.array_equal(rows, before):
+        return _say("the input array was changed. Work on a copy.")
+    got = np.asarray(answer)
+    if got.shape != rows.shape:
+        return _say(f"the shape should stay {rows.shape}, yours is {got.shape}.")
+    if (got != rows)[~chosen].any():
+        return _say("tokens that were not chosen have changed. np.where(chosen, new, rows) leaves them alone.")
+    was, now = rows[chosen], got[chosen]
+    masked, other = np.mean(now == 4), np.mean((now != 4) & (now != was))
+    if (now < 4).any() or (now > 999).any():
+        return _say("a random token is out of range. Ordinary tokens are 5 to V - 1.")
+    if np.array_equal(got, np.asarray(function(rows.copy(), chosen.copy(), 1000, np.random.default_rng(2)))):
+        return _say("two generators give the same rows. Draw from the generator that is given.")
+    found = f"{masked:.1%} [MASK], {other:.1%} random, {1 - masked - other:.1%} unchanged"
+    if abs(masked - 0.8) > 0.01 or abs(other - 0.1) > 0.006:  # 5 standard deviations for 30,000 tokens
+        return _say(f"the shares are {found}; they should be 80, 10, 10. One draw for each token decides all three.")
+    changed = now[(now != 4) & (now != was)]
+    if len(np.unique(changed)) < 800:
+        return _say("the random tokens are not spread over the whole vocabulary.")
+    return _say(None)
+
+
+def unigram_loss(function):
+    """Notebook 07: `function(train_tokens, tokens, V)` is the mean loss in nats under the counts of train, plus one."""
+    train_tokens, tokens = np.array([0, 0, 0, 1, 1, 3]), np.array([0, 1, 2, 0])
+    answer = function(train_tokens.copy(), tokens.copy(), 5)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    got, counts = _numbers(answer), np.bincount(train_tokens, minlength=5)
+    if got.size != 1:
+        return _say(f"it returns {got.size} numbers. One is wanted: the mean over the tokens.")
+    shares, own = (counts + 1) / 11, np.bincount(tokens, minlength=5) + 1
+    right = -np.log(shares[tokens]).mean()
+    if np.isclose(got[0], right):
+        return _say(None)
+    wrong = {
+        "that is the sum. Take the mean over the tokens.": 4 * right,
+        "the sign is wrong: a loss is minus the logarithm.": -right,
+        "these are bits. The natural logarithm gives nats.": right / np.log(2),
+        "this is the entropy of train itself. Score the tokens that are given.": -(shares * np.log(shares)).sum(),
+        "the frequencies are those of the tokens to be scored. Count in train.": -np.log(own / own.sum())[
+            tokens
+        ].mean(),
+        "a token that train does not have gets probability 0. Give every token one count more.": np.inf,
+        "the shares do not sum to 1: divide by the sum of the raised counts.": -np.log((counts + 1) / 6)[tokens].mean(),
+    }
+    near = [problem for problem, value in wrong.items() if np.isclose(got[0], value)]
+    return _say(near[0] if near else f"the example's loss is {right:.4f}, you have {got[0]:.4f}.")

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 import uuid
+import zipfile
 from pathlib import Path
 
 from .data import cache_folder, loaded
@@ -167,7 +168,9 @@ def _read(place):
     import keras
 
     if (place / "model.keras").is_file():
-        for module in _WITH_CLASSES:
+        with zipfile.ZipFile(place / "model.keras") as file:
+            others = ("keras_hub",) if b"keras_hub" in file.read("config.json") else ()
+        for module in _WITH_CLASSES + others:
             if importlib.util.find_spec(module):
                 importlib.import_module(module)
         return keras.models.load_model(place / "model.keras", compile=False)

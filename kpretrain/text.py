@@ -105,7 +105,7 @@ def load_lines():
 # ---------------------------------------------------------------- vocabulary and rows
 
 
-_RUNS = re.compile(r"([^\w\s])\1{2,}")  # "-----" and "......": each of their characters would become a token
+_RUNS = re.compile(r"([^\w\s]|_)\1{2,}")  # "-----" and "......": each of their characters would become a token
 
 
 def train_vocabulary(texts, size=8000):
@@ -137,13 +137,21 @@ def train_vocabulary(texts, size=8000):
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not any(text.strip() for text in texts):
         raise TextError("The corpus is empty. Give the texts of the train part; `load_corpus()` reads the docstrings.")
-    trainer = tokenizers.trainers.WordPieceTrainer(
-        vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
-    )
-    model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
-    model.normalizer, model.pre_tokenizer = _normalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
-    model.train_from_iterator((_RUNS.sub(r"\1\1", text) for text in texts), trainer)
-    vocabulary = model.get_vocab()
+    texts = [_RUNS.sub(r"\1\1", text) for text in texts]
+
+    def train(size, first):
+        trainer = tokenizers.trainers.WordPieceTrainer(
+            vocab_size=size, min_frequency=2, special_tokens=first, show_progress=False
+        )
+        model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+        model.normalizer, model.pre_tokenizer = _normalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
+        model.train_from_iterator(texts, trainer)
+        return model.get_vocab()
+
+    # the trainer numbers the characters inside words in another order each time, and ties then fall otherwise:
+    # they are found first, and given to it in order
+    inside = sorted(piece for piece in train(1, list(SPECIAL)) if len(piece) == 3 and piece.startswith("##"))
+    vocabulary = train(size, [*SPECIAL, *inside])
     if len(vocabulary) > size:
         raise TextError(
             f"The texts have {len(vocabulary) - len(SPECIAL):,} different characters, more than a vocabulary of "
@@ -155,14 +163,15 @@ def train_vocabulary(texts, size=8000):
 def _normalizer():
     import tokenizers
 
-    return tokenizers.normalizers.BertNormalizer(lowercase=True)
+    steps = tokenizers.normalizers
+    return steps.Sequence([steps.BertNormalizer(lowercase=True), steps.NFKC()])
 
 
 def fast_tokenizer(vocabulary):
-    """Return Hugging Face's tokenizer of a vocabulary, which is faster than keras_hub's and splits plain text alike.
+    """Return Hugging Face's tokenizer of a vocabulary, which is faster than keras_hub's and splits text alike.
 
-    keras_hub's is `BertTokenizer(vocabulary, lowercase=True, strip_accents=True)`. They differ on rare characters, such
-    as a superscript two, which keras_hub normalises (NFKC).
+    keras_hub's is `BertTokenizer(vocabulary, lowercase=True, strip_accents=True)`. They differ on a few characters,
+    such as the Greek final sigma and invisible ones.
 
     Parameters
     ----------
@@ -437,19 +446,17 @@ def sentence_encoder(backbone):
     Parameters
     ----------
     backbone : keras_hub.models.BertBackbone
-        Not copied.
+        Not copied. What it has for `[CLS]` alone, the pooled dense layer, is not used.
 
     Returns
     -------
     keras.Model
         What `Inputs` gives, (n, t) each -> (n, d) float32.
     """
-    inputs = {name: keras.Input(old.shape[1:], dtype=old.dtype, name=name) for name, old in backbone.input.items()}
-    states = backbone(inputs)["sequence_output"]  # (n, t, d)
-    real = keras.ops.cast(keras.ops.expand_dims(inputs["padding_mask"], -1), "float32")  # (n, t, 1)
-    states = keras.ops.cast(states, "float32")
+    states = keras.ops.cast(backbone.output["sequence_output"], "float32")  # (n, t, d)
+    real = keras.ops.cast(keras.ops.expand_dims(backbone.input["padding_mask"], -1), "float32")  # (n, t, 1)
     mean = keras.ops.sum(states * real, axis=1) / keras.ops.sum(real, axis=1)  # -> (n, d)
-    return keras.Model(inputs, mean, name="sentence_encoder")
+    return keras.Model(backbone.input, mean, name="sentence_encoder")
 
 
 def hashes(texts):

@@ -193,6 +193,53 @@ def covered(real, fake, k=3, own=False, percent=1):
     return percent * (np.linalg.norm(real[:, None] - fake, axis=-1).min(1) <= within).mean()
 
 
+def eighty_ten_ten(rows, chosen, size, random, hide=0.8, other=0.1, low=5, second=False):
+    draw = random.random(rows.shape)
+    again = random.random(rows.shape) < 0.1 if second else (hide <= draw) & (draw < hide + other)
+    new = np.where(draw < hide, 4, np.where(again, random.integers(low, size, rows.shape), rows))
+    return np.where(chosen, new, rows)
+
+
+def alter_in_place(rows, chosen, size, random):
+    rows[:] = eighty_ten_ten(rows, chosen, size, random)
+    return rows
+
+
+def floor(train, tokens, size, more=1, mean=np.mean, base=np.e):
+    counts = np.bincount(train, minlength=size) + more
+    with np.errstate(divide="ignore"):
+        return mean(-np.log(counts / counts.sum())[tokens]) / np.log(base)
+
+
+def text_perplexity(losses, weights, mean=lambda losses, weights: (losses * weights).sum() / weights.sum()):
+    return np.exp(mean(losses, weights))
+
+
+def nucleus(probabilities, p, more=0, whole=1.0, sign=-1, back=True):
+    order = np.argsort(sign * probabilities, kind="stable")
+    count = np.searchsorted(np.cumsum(probabilities[order]), p) + 1 + more
+    kept = np.zeros_like(probabilities)
+    kept[order[:count]] = probabilities[order[:count]]
+    kept = kept / (kept.sum() if whole == 1 else 1)
+    return kept if back else -np.sort(-kept)
+
+
+def nucleus_with_ties(probabilities, p):
+    """Keeps all tokens that are as likely as the last one that is needed."""
+    kept = np.where(probabilities >= nucleus(probabilities, p, whole=0)[nucleus(probabilities, p) > 0].min(), 1, 0)
+    return probabilities * kept / (probabilities * kept).sum()
+
+
+def nucleus_without_a_lone_one(probabilities, p):
+    kept = nucleus(probabilities, p)
+    return kept if (kept > 0).sum() > 1 else nucleus(probabilities, p, more=1)
+
+
+def nucleus_in_place(probabilities, p):
+    probabilities[:] = nucleus(probabilities, p)
+    return probabilities
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -213,6 +260,11 @@ RIGHT = [
     (check.precision_at, precision),
     (check.generator_losses, gan_losses),
     (check.coverage, covered),
+    (check.alter, eighty_ten_ten),
+    (check.unigram_loss, floor),
+    (check.unigram_loss, lambda *given: np.array([floor(*given)])),
+    (check.perplexity, text_perplexity),
+    (check.top_p, nucleus),
 ]
 WRONG = [
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
@@ -314,6 +366,42 @@ WRONG = [
     (check.coverage, lambda real, fake, k: covered(real, fake, k, percent=100), "not percent"),
     (check.coverage, lambda real, fake, k: covered(real, fake, 3), "right for k = 3 only"),
     (check.coverage, lambda real, fake, k: real, "One is wanted"),
+    (check.alter, lambda *given: eighty_ten_ten(*given)[:, 1:], "the shape should stay"),
+    (check.alter, alter_in_place, "the input array was changed"),
+    (check.alter, lambda rows, *rest: eighty_ten_ten(rows, rows > 0, *rest[1:]), "were not chosen have changed"),
+    (check.alter, lambda *given: eighty_ten_ten(*given, hide=0.7), "80, 10, 10"),
+    (check.alter, lambda *given: eighty_ten_ten(*given, second=True), "One draw for each token"),
+    (check.alter, lambda *given: eighty_ten_ten(*given, low=0), "out of range"),
+    (check.alter, lambda rows, chosen, size, random: eighty_ten_ten(rows, chosen, 50, random), "whole vocabulary"),
+    (check.alter, lambda *given: eighty_ten_ten(*given[:3], np.random.default_rng(5)), "Draw from the generator"),
+    (check.unigram_loss, lambda *given: floor(*given, mean=np.sum), "that is the sum"),
+    (check.unigram_loss, lambda *given: -floor(*given), "the sign is wrong"),
+    (check.unigram_loss, lambda *given: floor(*given, base=2), "bits"),
+    (check.unigram_loss, lambda train, tokens, size: floor(tokens, tokens, size), "Count in train"),
+    (check.unigram_loss, lambda *given: floor(*given, more=0), "one count more"),
+    (check.unigram_loss, lambda *given: np.ones(2), "2 numbers"),
+    (check.perplexity, lambda x, w: np.log(text_perplexity(x, w)), "Perplexity is its exponential"),
+    (check.perplexity, lambda x, w: np.exp(x.mean()), "padding is counted"),
+    (check.perplexity, lambda x, w: np.exp((x * w).mean()), "divided by the number of all places"),
+    (check.perplexity, lambda x, w: np.exp(((x * w).sum(1) / w.sum(1)).mean()), "the mean of each row first"),
+    (check.perplexity, lambda x, w: np.exp(x)[w == 1].mean(), "the mean of the exponentials"),
+    (check.perplexity, lambda x, w: 2 ** x[w == 1].mean(), "not 2"),
+    (check.perplexity, lambda x, w: 1 / text_perplexity(x, w), "the sign is wrong"),
+    (check.perplexity, lambda x, w: np.exp(x[w == 1].sum()), "exponential of the sum"),
+    (check.perplexity, lambda x, w: np.exp((x * w).sum(1) / w.sum(1)), "it returns 3 numbers"),
+    (check.perplexity, lambda x, w: 7.0, "you have 7.0000"),
+    (check.top_p, lambda q, p: nucleus(q, p, whole=0), "Divide it by its sum"),
+    (check.top_p, lambda q, p: nucleus(q, p, more=-1), "the token that crosses p is missing"),
+    (check.top_p, lambda q, p: nucleus(q, p, more=-1, whole=0), "the token that crosses p is missing"),
+    (check.top_p, lambda q, p: nucleus(q, p, more=1), "one token too many"),
+    (check.top_p, lambda q, p: nucleus(q, p, back=False), "the order of the tokens was changed"),
+    (check.top_p, lambda q, p: nucleus(q, p, sign=1), "Sort the other way round"),
+    (check.top_p, lambda q, p: q, "nothing was taken away"),
+    (check.top_p, lambda q, p: q[q > 0.1], "6 numbers are wanted"),
+    (check.top_p, lambda q, p: np.zeros(6), "should come"),
+    (check.top_p, nucleus_in_place, "the input array was changed"),
+    (check.top_p, nucleus_without_a_lone_one, "holds enough by itself"),
+    (check.top_p, nucleus_with_ties, "four must stay"),
 ]
 TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen)
 CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
