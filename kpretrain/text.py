@@ -47,8 +47,9 @@ def _split_corpus():
     table["line"] = summary_line(table["text"])
     table["part"] = data._stable_part(table["library"] + "/" + table["module"])
     key = hashlib.sha256("\n".join(table["line"]).encode()).hexdigest()[:16]
-    build = lambda: pd.DataFrame({"cluster": clean.duplicates(table["line"].tolist())})  # noqa: E731
-    lines = data._cached_table(f"lines-{key}.parquet", build)
+    lines = data._cached_table(
+        f"lines-{key}.parquet", lambda: pd.DataFrame({"cluster": clean.duplicates(table["line"].tolist())})
+    )
     table["line_cluster"] = lines["cluster"].to_numpy()
     part = table["part"].to_numpy()
     reasons = [data._twins(part, table[column].to_numpy()) for column in ("cluster", "line_cluster")]

@@ -111,7 +111,8 @@ def test_stamp_tells_of_a_full_run_on_the_real_data(path):
     stamp = printed(code_cells(notebook)[-1])
     assert "profile full" in stamp and "seed 0" in stamp
     long = path.stem[:2] >= "04"
-    assert seconds_of(notebook) <= 60 * (10 if path.stem[:2] >= "07" else 8 if long else 6)
+    most = {"07": 10, "08": 11}  # minutes; 08 trains its two longer runs, which are no presets yet
+    assert seconds_of(notebook) <= 60 * most.get(path.stem[:2], 8 if long else 6)
     memory = float(re.search(r"peak memory ([\d.]+) GB", stamp).group(1))
     assert memory <= (4.0 if long else 3.0)
     if path.stem[:2] in ("02", "03", "04", "05", "06"):
