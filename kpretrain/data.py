@@ -10,10 +10,14 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 import os
+import shutil
+import tempfile
 import uuid
 import warnings
-from dataclasses import dataclass, field
+import zipfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,9 +100,12 @@ def load(name, *, seed=0):
 
     Parameters
     ----------
-    name : {"mnist", "digits", "docstrings"}
+    name : {"mnist", "digits", "docstrings", "cifar10", "hymenoptera", "rt-polarity"}
         "mnist" is looked for in `$KPRETRAIN_DATA`, the repository's `data/`, Keras's cache, then the
         network (unless `KPRETRAIN_OFFLINE=1`); if it is nowhere, scikit-learn's digits stand in and a line says so.
+        The last three are looked for in `$KPRETRAIN_DATA` and the repository's `data/` only: `cifar10_images.zip`
+        gives uint8 `(n, 32, 32, 3)`, `hymenoptera_data.zip` (photographs of ants and bees) gives paths, and
+        `rt-polaritydata/` (film reviews) gives sentences.
     seed : int
         Draws the validation part out of train, where the source has none.
 
@@ -109,11 +116,18 @@ def load(name, *, seed=0):
     Raises
     ------
     DataError
-        If a file that was found is damaged. A damaged file is never replaced in silence.
+        If a file that was found is damaged (it is never replaced in silence), or one of the last three is not there.
     ValueError
         If there is no dataset of that name.
     """
-    loaders = {"mnist": _load_mnist, "digits": _load_digits, "docstrings": _load_docstrings}
+    loaders = {
+        "mnist": _load_mnist,
+        "digits": _load_digits,
+        "docstrings": _load_docstrings,
+        "cifar10": _load_cifar10,
+        "hymenoptera": _load_hymenoptera,
+        "rt-polarity": _load_rt_polarity,
+    }
     if name not in loaders:
         raise ValueError(
             f"No dataset {name!r}; choose one of {sorted(loaders)}, or use from_folder or from_table for your own."
@@ -148,7 +162,7 @@ def _data_folder():
     return folder
 
 
-def _offline():
+def offline():
     return os.environ.get("KPRETRAIN_OFFLINE", "") not in ("", "0")
 
 
@@ -185,7 +199,7 @@ def _find_mnist():
     for folder, words in folders:
         if folder is not None and (folder / "mnist.npz").is_file():
             return folder / "mnist.npz", words, None
-    if _offline():
+    if offline():
         return None, None, "not on this machine, and KPRETRAIN_OFFLINE=1 forbids the network"
     try:
         return _download(_MNIST_URL, _MNIST_SHA256, keras_cache), "Keras's cache", None
@@ -441,6 +455,78 @@ def _stable_part(keys):
     return np.array(["test", "validation", *["train"] * 8])[[number[key] for key in keys]]
 
 
+# ---------------------------------------------------------------- photographs and reviews that lie on the disk
+
+_SOURCES = {
+    "cifar10_images.zip": "a zip of cifar10_images/{train,test}/<class>/*.jpg",
+    "hymenoptera_data.zip": "https://download.pytorch.org/tutorial/hymenoptera_data.zip",
+    "rt-polaritydata": "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz, unpacked",
+}
+
+
+def _on_disk(name):
+    """A file or folder of `_SOURCES`."""
+    for folder in (_data_folder(), _REPOSITORY_DATA):
+        if folder is not None and (folder / name).exists():
+            return folder / name
+    raise DataError(
+        f"{name} is neither in $KPRETRAIN_DATA nor in the repository's data/. Put it there: {_SOURCES[name]}."
+    )
+
+
+def _load_cifar10(seed):
+    """CIFAR-10 as an image folder in a zip: 50,000 + 10,000 photographs; a tenth of train is for validation."""
+    from PIL import Image
+
+    path, parts = _on_disk("cifar10_images.zip"), {}
+    try:
+        with zipfile.ZipFile(path) as photos:
+            names = sorted(name for name in photos.namelist() if name.endswith(".jpg"))
+            classes = sorted({name.split("/")[-2] for name in names})
+            for part in ("train", "test"):
+                chosen = [name for name in names if f"/{part}/" in name]
+                x = np.empty((len(chosen), 32, 32, 3), "uint8")
+                for row, name in zip(x, chosen, strict=True):
+                    row[:] = np.asarray(Image.open(io.BytesIO(photos.read(name))).convert("RGB"))
+                parts[part] = Part(x, np.array([classes.index(name.split("/")[-2]) for name in chosen]))
+            rest, held = _cut(parts["train"].y, 0.1, seed)
+    except Exception as error:  # zipfile, zlib, Pillow and scikit-learn raise many kinds
+        raise DataError(f"{path}: not {_SOURCES[path.name]} ({error}). Put a whole copy in its place.") from error
+    train, held = (Part(*(array[rows] for array in parts["train"])) for rows in (rest, held))
+    return Dataset("cifar10", train, held, parts["test"], classes, path.name)
+
+
+def _load_hymenoptera(seed):
+    """Ants and bees, unpacked once into the cache."""
+    path, folder = _on_disk("hymenoptera_data.zip"), cache_folder() / "hymenoptera_data"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
+            try:
+                shutil.unpack_archive(path, unpacked, "zip")
+                (Path(unpacked) / folder.name).rename(folder)
+            except (OSError, ValueError, shutil.ReadError, zipfile.BadZipFile) as error:
+                raise DataError(f"{path}: not a readable zip ({error}). Put a whole copy in its place.") from error
+    return replace(_read_folder(folder, (0.8, 0.1, 0.1), 8, seed), name="hymenoptera", source=path.name)
+
+
+def _load_rt_polarity(seed):
+    """Film reviews (Pang and Lee 2005), a sentence a line; near duplicates never cross from part to part."""
+    folder, rows = _on_disk("rt-polaritydata"), []
+    for ending, label in (("neg", "negative"), ("pos", "positive")):
+        path = folder / f"rt-polarity.{ending}"
+        try:
+            lines = path.read_text(encoding="utf8").splitlines()
+        except UnicodeDecodeError:  # as it was published
+            lines = path.read_text(encoding="latin-1").splitlines()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}). Put a whole copy in its place.") from error
+        rows += [(line.strip(), label) for line in lines]
+    table = pd.DataFrame(rows, columns=["text", "label"])
+    dataset = _split_table("rt-polarity", table, "text", "label", None, (0.8, 0.1, 0.1), "utf-8", seed)
+    return replace(dataset, source=folder.name)
+
+
 # ---------------------------------------------------------------- your own images and tables
 
 _IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
@@ -479,7 +565,10 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
     DataError
         If the folder is missing, has no images, has an empty class folder, or fewer than two classes.
     """
-    folder = Path(folder)
+    return _announce(_read_folder(Path(folder), sizes, minimum_side, seed))
+
+
+def _read_folder(folder, sizes, minimum_side, seed):
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. It should hold a subfolder of images for each class.")
     parts = [(_PART_FOLDERS[p.name.lower()], p) for p in _subfolders(folder) if p.name.lower() in _PART_FOLDERS]
@@ -504,7 +593,7 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
         train = part == "train"
         part[train] = _split(folder, kept["label"][train], (0.9, 0.1, 0), copies[train], seed)
     removed = pd.concat(removed, ignore_index=True)
-    return _announce(_dataset(folder.name, kept, part, "path", "label", f"the folder {folder.name}", removed))
+    return _dataset(folder.name, kept, part, "path", "label", f"the folder {folder.name}", removed)
 
 
 def _subfolders(folder):
@@ -628,6 +717,10 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
         If the file is missing, empty, of another kind or encoding, lacks a column, or has fewer than two classes.
     """
     name = "table" if isinstance(table, pd.DataFrame) else Path(table).name
+    return _announce(_split_table(name, table, text, label, group, sizes, encoding, seed))
+
+
+def _split_table(name, table, text, label, group, sizes, encoding, seed):
     rows = table if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
     if rows.empty:
         raise DataError(f"{name}: the table has no rows.")
@@ -646,7 +739,7 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
     if group is not None:
         groups.append(kept[group].to_numpy())
     part = _split(name, kept[label], sizes, groups, seed)
-    return _announce(_dataset(name, kept, part, text, label, f"the table {name}", pd.concat([removed, rare])))
+    return _dataset(name, kept, part, text, label, f"the table {name}", pd.concat([removed, rare]))
 
 
 def _blank(column):

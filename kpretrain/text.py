@@ -177,7 +177,7 @@ def fast_tokenizer(vocabulary):
     Parameters
     ----------
     vocabulary : list of str
-        From `train_vocabulary`, or `get_vocabulary()` of a `keras_hub.models.BertTokenizer`.
+        From `train_vocabulary`, or `get_vocabulary()` of an uncased `keras_hub.models.BertTokenizer`.
 
     Returns
     -------
@@ -187,12 +187,13 @@ def fast_tokenizer(vocabulary):
     Raises
     ------
     TextError
-        If the vocabulary does not begin with `SPECIAL`.
+        If the vocabulary does not begin with `[PAD]`, or lacks another one of `SPECIAL`.
     """
     import tokenizers
 
-    if tuple(vocabulary[: len(SPECIAL)]) != SPECIAL:
-        raise TextError(f"A vocabulary begins with {', '.join(SPECIAL)}; this one with {', '.join(vocabulary[:5])}.")
+    if not vocabulary or vocabulary[PAD] != SPECIAL[PAD] or not set(SPECIAL) <= set(vocabulary):
+        begins = ", ".join(vocabulary[:5])
+        raise TextError(f"A vocabulary begins with [PAD] and holds {', '.join(SPECIAL)}; this one begins {begins}.")
     model = tokenizers.models.WordPiece({word: number for number, word in enumerate(vocabulary)}, unk_token="[UNK]")
     fast = tokenizers.Tokenizer(model)
     fast.normalizer, fast.pre_tokenizer = _normalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
@@ -221,9 +222,11 @@ def pack(texts, tokenizer, length):
     Raises
     ------
     TextError
-        If there are no tokens, or `length` has no room for a text.
+        If there are no tokens, `length` has no room for a text, or the vocabulary is none of `train_vocabulary`.
     """
     _check_length(length)
+    if [tokenizer.token_to_id(token) for token in SPECIAL] != list(range(len(SPECIAL))):
+        raise TextError("Packed rows and masks take a vocabulary that begins with SPECIAL, as train_vocabulary's does.")
     encoded = tokenizer.encode_batch_fast([_RUNS.sub(r"\1\1", text) for text in texts], add_special_tokens=False)
     stream = [number for one in encoded if one.ids for number in (*one.ids, SEP)]
     if not stream:
@@ -261,10 +264,11 @@ class Inputs:
     def __call__(self, texts):
         """Return `token_ids`, `padding_mask` and `segment_ids`, each int32 (n, t): `[CLS]` text `[SEP]` `[PAD]`..."""
         rows = np.full((len(texts), self.length), PAD, "int32")
+        first, last = map(self.tokenizer.token_to_id, ("[CLS]", "[SEP]"))
         clean_texts = [_RUNS.sub(r"\1\1", str(text)) for text in texts]
         for row, one in zip(rows, self.tokenizer.encode_batch_fast(clean_texts, add_special_tokens=False), strict=True):
             ids = one.ids[: self.length - 2]
-            row[: len(ids) + 2] = [CLS, *ids, SEP]
+            row[: len(ids) + 2] = [first, *ids, last]
         return bert_inputs(rows)
 
 

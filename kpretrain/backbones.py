@@ -1,0 +1,151 @@
+"""Pretrained backbones to start from, each with the preprocessing that travels with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from . import data, presets, text
+
+_SIDE = 224  # pixels, for a preset that does not say its size
+
+
+class Backbone(NamedTuple):
+    """What a frozen or a fine-tuned arm needs.
+
+    `encoder` is a keras.Model that gives each row one vector; `preprocess` turns raw rows into what it reads;
+    `pretraining_seconds` is what a comparison charges, 0 where nobody measured it.
+    """
+
+    encoder: keras.Model
+    preprocess: Any
+    pretraining_seconds: float
+
+
+def images(name="resnet_cifar10"):
+    """Return a pretrained backbone for images, its last maps averaged over height and width.
+
+    Parameters
+    ----------
+    name : str or path
+        A preset of this project (`kp.presets.available()`), a folder with a preset of keras_hub, or a name that
+        keras_hub downloads, such as "resnet_18_imagenet" or "resnet_50_imagenet".
+
+    Returns
+    -------
+    Backbone
+        `preprocess` is a `Pictures`: size and scale come from the preset.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset here and none can be downloaded, it is damaged, is no image backbone, or reads
+        images of another size than its own converter makes.
+    """
+    import keras_hub
+
+    place, backbone, seconds = _find(name)
+    maps = backbone.output
+    if isinstance(maps, dict) or len(maps.shape) != 4:
+        raise presets.PresetError(f"{name}: {type(backbone).__name__} is no backbone for images.")
+    converter = keras_hub.layers.ImageConverter.from_preset(place)
+    wanted, made = tuple(backbone.input.shape[1:3]), tuple(converter.image_size or ())
+    if None not in wanted and made and wanted != made:
+        raise presets.PresetError(
+            f"{name}: the backbone reads images of {wanted[0]}x{wanted[1]} pixels, and its converter makes "
+            f"{made[0]}x{made[1]}. Build the backbone with image_shape=(None, None, 3), or mend image_converter.json."
+        )
+    features = keras.layers.GlobalAveragePooling2D()(maps)  # (n, h, w, d) -> (n, d)
+    return Backbone(keras.Model(backbone.input, features, name="image_backbone"), Pictures(converter), seconds)
+
+
+def texts(name="bert_docstrings", length=64):
+    """Return a pretrained BERT, its outputs averaged over the tokens (`kp.text.sentence_encoder`).
+
+    Parameters
+    ----------
+    name : str or path
+        A preset of this project, a folder with a preset of keras_hub or with a Hugging Face BERT (`config.json`,
+        `model.safetensors`, `vocab.txt`), or a name that keras_hub downloads, such as "bert_tiny_en_uncased".
+    length : int
+        Tokens in a row; longer texts are cut.
+
+    Returns
+    -------
+    Backbone
+        `preprocess` is a `kp.text.Inputs` with the preset's own vocabulary.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset here and none can be downloaded, it is damaged, is no BERT, tells upper case from
+        lower case, or is too short for `length`.
+    """
+    import keras_hub
+
+    place, backbone, seconds = _find(name)
+    if not isinstance(backbone, keras_hub.models.BertBackbone):
+        raise presets.PresetError(f"{name}: {type(backbone).__name__} is no BERT.")
+    if length > backbone.max_sequence_length:
+        raise presets.PresetError(
+            f"{name}: it reads {backbone.max_sequence_length} tokens at most, and length is {length}. Ask for fewer."
+        )
+    tokenizer = keras_hub.models.BertTokenizer.from_preset(place)
+    if not tokenizer.lowercase:
+        raise presets.PresetError(f"{name}: its vocabulary is cased; take an uncased one.")
+    inputs = text.Inputs(text.fast_tokenizer(tokenizer.get_vocabulary()), length)
+    return Backbone(text.sentence_encoder(backbone), inputs, seconds)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of any size, or their paths -> what a backbone reads: a `preprocess` for `kp.Features`, `kp.FineTune`.
+
+    Attributes
+    ----------
+    converter : keras_hub.layers.ImageConverter
+        Resizes and scales; a part of the preset.
+    """
+
+    converter: Any
+
+    @property
+    def size(self):
+        """Height and width that the backbone is given."""
+        return tuple(self.converter.image_size or (_SIDE, _SIDE))
+
+    def __call__(self, rows):
+        """Return float32 (n, height, width, 3) of uint8 (n, h, w, 1 or 3), or of n paths."""
+        rows = np.asarray(rows)
+        if rows.ndim == 1:
+            rows = data.read_images(rows, self.size)
+        if rows.shape[-1] == 1:
+            rows = rows.repeat(3, axis=-1)
+        return keras.ops.convert_to_numpy(self.converter(rows.astype("float32")))
+
+
+def _find(name):
+    """(what keras_hub's `from_preset` takes, the backbone, seconds of pretraining)."""
+    import keras_hub
+
+    folder = presets.FOLDER / str(name)
+    if (folder / "manifest.json").is_file():
+        model = presets.load(str(name))  # after checking each file
+        return str(folder), getattr(model, "backbone", model), presets.manifest(str(name))["seconds"]
+    local = Path(name).is_dir()
+    if not local and data.offline():
+        raise presets.PresetError(
+            f"No preset {str(name)!r} on this machine, and KPRETRAIN_OFFLINE=1 forbids the network; there are: "
+            f"{', '.join(presets.available())}. Name one of them, or a folder."
+        )
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(str(name))
+    except Exception as error:  # keras_hub, Kaggle's and Hugging Face's clients raise many kinds
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        mend = "Is the folder whole?" if local else "Is the network up, and the name one of keras_hub's presets?"
+        raise presets.PresetError(f"{name}: cannot be loaded ({why}). {mend}") from error
+    where = "the folder" if local else "keras_hub's preset"
+    print(f"backbone: {where} {Path(name).name}; nobody measured its pretraining here, so nothing is charged for it.")
+    return str(name), backbone, 0.0
