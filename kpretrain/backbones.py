@@ -120,10 +120,40 @@ class Pictures:
         """Return float32 (n, height, width, 3) of uint8 (n, h, w, 1 or 3), or of n paths."""
         rows = np.asarray(rows)
         if rows.ndim == 1:
-            rows = data.read_images(rows, self.size)
+            rows = data.read_images_once(rows, self.size)
         if rows.shape[-1] == 1:
             rows = rows.repeat(3, axis=-1)
         return keras.ops.convert_to_numpy(self.converter(rows.astype("float32")))
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Images, or their paths -> small images: a `preprocess` for the pixel baseline, which must stay quick.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width at which paths are read. The size that a backbone reads saves decoding them twice.
+    side : int
+        The longer side of what comes out, in pixels; smaller images stay as they are.
+    """
+
+    size: tuple
+    side: int = 32
+
+    def __call__(self, rows):
+        """Return uint8 (n, height, width, channels) of uint8 (n, h, w, 1 or 3), or of n paths."""
+        from PIL import Image
+
+        rows = np.asarray(rows)
+        if rows.ndim == 1:
+            rows = data.read_images_once(rows, self.size)
+        share = self.side / max(rows.shape[1:3])
+        if share >= 1:
+            return rows
+        width, height = (max(1, round(share * pixels)) for pixels in rows.shape[2:0:-1])
+        small = [Image.fromarray(row.squeeze()).resize((width, height), Image.Resampling.BOX) for row in rows]
+        return np.stack([np.asarray(image) for image in small]).reshape(len(rows), height, width, -1)
 
 
 def _find(name):

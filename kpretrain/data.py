@@ -32,6 +32,8 @@ _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d
 _TIMEOUT = 20  # seconds without an answer before a download is given up
 
 _loaded = {}
+_MOST_REMEMBERED = 2**30  # bytes of decoded images that a process keeps
+_decoded = {}  # (path, time of change, height, width) -> uint8 (height, width, 3)
 
 
 class DataError(ValueError):
@@ -658,6 +660,34 @@ def read_images(paths, size, *, grey=False):
     for row, path in zip(images, paths, strict=True):
         image = _open_image(path).convert("L" if grey else "RGB")
         row[:] = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)).reshape(row.shape)
+    return images
+
+
+def read_images_once(paths, size):
+    """`read_images` in colour, each file decoded once as long as this process lives and the file does not change.
+
+    Many small trainings on the same photographs would spend their time on decoding. 1 GiB of images is kept; what is
+    beyond is decoded each time.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 `(n, height, width, 3)`, a new one each time.
+
+    Raises
+    ------
+    DataError
+        As `read_images`.
+    """
+    images = np.empty((len(paths), *size, 3), "uint8")
+    for row, path in zip(images, map(str, paths), strict=True):
+        key = (path, os.stat(path).st_mtime_ns if os.path.isfile(path) else 0, *size)
+        if key in _decoded:
+            row[:] = _decoded[key]
+            continue
+        row[:] = read_images([path], size)[0]
+        if len(_decoded) * row.nbytes < _MOST_REMEMBERED:
+            _decoded[key] = row.copy()  # a view would keep the whole array alive
     return images
 
 

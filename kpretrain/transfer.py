@@ -60,6 +60,48 @@ def fresh(encoder, seed):
     return drawn
 
 
+def split(encoder, layer):
+    """Cut an encoder in two at a layer's output, so that the lower part can be run once and only the upper trains.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Functional. It is left as it is; the lower part shares its layers, the upper part is a copy.
+    layer : str
+        The name of one of `encoder.layers`, such as "stack1_block0_out" of a ResNet or "transformer_layer_3" of a
+        BERT: the last one of the lower part.
+
+    Returns
+    -------
+    lower, upper : keras.Model
+        `lower(x)` gives the activations a, and `upper(a) == encoder(x)`. Where the upper part reads more than a, as
+        a BERT reads its padding mask, it takes `[a, *keras.tree.flatten(x)]`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or a layer with weights would lie in both parts, as in the middle of a residual
+        block.
+    """
+    names = [part.name for part in getattr(encoder, "layers", [])]
+    if layer not in names:
+        raise ValueError(f"{encoder.name!r} has no layer {layer!r}; it has {', '.join(names)}.")
+    lower = keras.Model(encoder.input, encoder.get_layer(layer).output, name="lower")
+    whole = copy.deepcopy(encoder)  # Keras adds to the graph of a model from whose middle another one is made
+    activations = whole.get_layer(layer).output
+    try:
+        upper = keras.Model(activations, whole.output, name="upper")
+    except ValueError:  # something bypasses the cut
+        upper = keras.Model([activations, *whole.inputs], whole.output, name="upper")
+    below = {part.name for part in lower.layers if part.weights}
+    if both := [part.name for part in upper.layers if part.name in below]:
+        raise ValueError(
+            f"{encoder.name!r} cannot be cut at {layer!r}: what lies above reads {', '.join(both)} too. "
+            "Take the last layer of a block."
+        )
+    return lower, upper
+
+
 class Features(TransformerMixin, BaseEstimator):
     """Frozen features of raw rows, computed once and kept on disk.
 
@@ -172,6 +214,10 @@ class FineTune(ClassifierMixin, BaseEstimator):
     decay (their variables must be named bias, gamma or beta, as Keras names them). No
     validation rows are taken, and no epoch is chosen: the last weights count.
 
+    With `freeze_until` only what lies above that layer trains. The layers below give the same activations in each
+    pass, so they are run once, and kept on disk as `Features` keeps its own. With `augment` the rows differ in each
+    pass, so that the frozen layers run in each update too.
+
     Parameters
     ----------
     encoder : keras.Model, keras.Layer or None
@@ -184,6 +230,10 @@ class FineTune(ClassifierMixin, BaseEstimator):
         "random" trains from scratch, from `fresh(encoder, random_state)`.
     head_first : bool
         Fit the head before the encoder moves; for pretrained weights only.
+    freeze_until : str, optional
+        The name of a layer, as in `split`: it and all below stay as they are. For pretrained weights only.
+    cache : bool
+        Keep the activations of the frozen layers, as `Features` does.
     updates : int
         0 leaves the head on the frozen encoder.
     batch_size : int
@@ -213,6 +263,8 @@ class FineTune(ClassifierMixin, BaseEstimator):
         augment=None,
         weights="pretrained",
         head_first=True,
+        freeze_until=None,
+        cache=True,
         updates=300,
         batch_size=64,
         learning_rate=1e-3,
@@ -224,6 +276,8 @@ class FineTune(ClassifierMixin, BaseEstimator):
         self.augment = augment
         self.weights = weights
         self.head_first = head_first
+        self.freeze_until = freeze_until
+        self.cache = cache
         self.updates = updates
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -236,7 +290,8 @@ class FineTune(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is one class only, the encoder gives no usable features, or the loss becomes NaN.
+            If there is one class only, the encoder gives no usable features, it has no layer `freeze_until` to be cut
+        at, or the loss becomes NaN.
         """
         _check_settings(self)
         x, y = _rows(self, x, y, reset=True)
@@ -248,20 +303,30 @@ class FineTune(ClassifierMixin, BaseEstimator):
         seed = _seed(self.random_state)
         random = np.random.default_rng(seed)
         pretrained = self.encoder is not None and self.weights == "pretrained"
+        if self.freeze_until and not pretrained:
+            raise ValueError(f"freeze_until is {self.freeze_until!r}, and there are no pretrained weights to freeze.")
+        frozen = ()
         if self.encoder is None:
-            encoder, scaler = None, StandardScaler()
+            encoder = body = None
+            scaler = StandardScaler()
             raw = x if self.preprocess is None else _inputs(x, self.preprocess)
             inputs = scaler.fit_transform(_flat(raw)).astype("float32").reshape(raw.shape)
         else:
             # copy.deepcopy keeps type and weights; keras.models.clone_model would draw new weights.
-            encoder = copy.deepcopy(self.encoder) if pretrained else fresh(self.encoder, seed)
-            inputs = _all_inputs(x, self.preprocess)
+            encoder = body = copy.deepcopy(self.encoder) if pretrained else fresh(self.encoder, seed)
+            if self.freeze_until:
+                self._parts = lower, upper = split(encoder, self.freeze_until)
+            if self.freeze_until and self.augment is None:
+                body, inputs = upper, self._above(x)
+            else:
+                inputs = _all_inputs(x, self.preprocess)
+                frozen = tuple(layer.name for layer in lower.layers) if self.freeze_until else ()
         if pretrained and self.head_first:
-            features = _forward(encoder, inputs)
+            features = _forward(body, inputs)
             _check_features(features, x, self.encoder)
             head = _probe(features, y)
         else:
-            width = _forward(encoder, keras.tree.map_structure(lambda array: array[:1], inputs)).shape[1]
+            width = _forward(body, keras.tree.map_structure(lambda array: array[:1], inputs)).shape[1]
             draw = keras.initializers.GlorotUniform(seed=int(random.integers(2**31)))
             head = [
                 keras.ops.convert_to_numpy(draw((width, len(self.classes_)))),
@@ -271,21 +336,40 @@ class FineTune(ClassifierMixin, BaseEstimator):
         if self.updates:
             order = _batches(len(y), self.updates, self.batch_size, random)
             with _lock:
-                network = _compiled(encoder, self.augment, inputs, head, pretrained, self)
-                network.restart(encoder, head, random)
+                network = _compiled(body, self.augment, inputs, head, pretrained, frozen, self)
+                network.restart(body, head, random)
                 network.run(_Batches(inputs, y, order), self.history_)
                 head = network.head.get_weights()
-                if encoder is not None:
-                    encoder.set_weights(network.encoder.get_weights())
+                if body is not None:
+                    body.set_weights(network.encoder.get_weights())
+                if self.freeze_until:  # parts and whole agree
+                    for layer in upper.layers:
+                        source, target = (upper, encoder) if body is upper else (encoder, upper)
+                        if layer.weights:
+                            target.get_layer(layer.name).set_weights(source.get_layer(layer.name).get_weights())
         if encoder is None:  # fold the standardisation in: the head reads the rows as they come
             head = _unscaled(*head, scaler)
         self.encoder_, (self.coef_, self.intercept_) = encoder, head
         return self
 
+    def _above(self, x):
+        """What the part above the frozen layers reads, for rows `x`."""
+        lower, upper = self._parts
+        shape = lower(_inputs(x[:1], self.preprocess), training=False).shape[1:]
+        frozen = Features(lower, preprocess=self.preprocess, cache=self.cache)
+        activations = frozen.fit_transform(x).reshape(-1, *shape)
+        if len(upper.inputs) == 1:
+            return activations
+        return (activations, *keras.tree.flatten(_all_inputs(x, self.preprocess)))
+
     def predict_proba(self, x):
         """Return the probabilities of the classes: raw rows (n, ...) -> float64 (n, classes)."""
         check_is_fitted(self, "coef_")
-        features = _forward(self.encoder_, _rows(self, x), self.preprocess, dtype="float64")
+        x = _rows(self, x)
+        if self.freeze_until and len(x):
+            features = _forward(self._parts[1], self._above(x), dtype="float64")
+        else:
+            features = _forward(self.encoder_, x, self.preprocess, dtype="float64")
         _check_features(features, None, self.encoder_)
         return softmax(features @ np.asarray(self.coef_, "float64") + self.intercept_, axis=1)
 
@@ -440,8 +524,11 @@ def _read_features(path, n):
 
 def _probe(features, y):
     """A logistic regression on standardised features (n, d), as a head for the features as they are."""
-    scaler = StandardScaler()
-    probe = LogisticRegression(max_iter=1000).fit(scaler.fit_transform(features.astype("float64")), y)
+    features, scaler = features.astype("float64"), StandardScaler()
+    scaler.fit(features)
+    # A feature that only rounding moves, as some of MiniLM's, would get a coefficient of any size.
+    scaler.scale_[scaler.scale_ < 1e-6 * scaler.scale_.max()] = 1
+    probe = LogisticRegression(max_iter=1000).fit(scaler.transform(features), y)
     coef, intercept = probe.coef_.T, probe.intercept_
     if coef.shape[1] == 1:  # two classes: one logit becomes two, half of it each
         coef, intercept = np.hstack([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
@@ -477,7 +564,7 @@ class _Batches(keras.utils.PyDataset):
 class _Network(keras.Model):
     """Augmentation, encoder and head, compiled once and used by many fits: each starts it anew."""
 
-    def __init__(self, encoder, augment, classes, width, hold):
+    def __init__(self, encoder, augment, classes, width, hold, frozen):
         super().__init__(name="network")
         self.augment, self.encoder = copy.deepcopy(augment), copy.deepcopy(encoder)
         self.width, self.head = width, keras.layers.Dense(classes, dtype="float32")
@@ -491,6 +578,9 @@ class _Network(keras.Model):
             layer.trainable = True
         for layer in self.encoder._flatten_layers() if hold else ():
             if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        for name in frozen:
+            for layer in self.encoder.get_layer(name)._flatten_layers():
                 layer.trainable = False
 
     def call(self, x, training=None):
@@ -543,17 +633,17 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _compiled(encoder, augment, inputs, head, hold, settings):
+def _compiled(encoder, augment, inputs, head, hold, frozen, settings):
     """A compiled network of this architecture: one from an earlier fit (tracing takes seconds), or a new one."""
     updates, rate, decay = settings.updates, float(settings.learning_rate), float(settings.weight_decay)
     width, classes = head[0].shape
     shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
     body = None if encoder is None else [type(encoder), architecture(encoder), _statistics(encoder)]
-    key = fingerprint([body, augment, repr(shapes), width, classes, hold, updates, rate, decay])
+    key = fingerprint([body, augment, repr(shapes), width, classes, hold, frozen, updates, rate, decay])
     if key in _networks:
         _networks.move_to_end(key)
         return _networks[key]
-    network = _Network(encoder, augment, classes, width, hold)
+    network = _Network(encoder, augment, classes, width, hold, frozen)
     warm_up = updates // 10
     schedule = keras.optimizers.schedules.CosineDecay(
         rate / (warm_up + 1) if warm_up else rate,

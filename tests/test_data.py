@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import importlib.metadata
+import io
 import os
 import random
 import subprocess
@@ -842,3 +843,85 @@ def test_a_class_that_only_test_could_get_is_left_out():
             dataset = data.from_table(table, seed=seed)
         assert sum(sizes(dataset)) + len(dataset.removed) == 43
         assert set(dataset.test.y) <= set(dataset.train.y)
+
+
+# ------------------------------------------------------------------------------------------------ data that lies there
+
+
+def jpeg(colour):
+    stream = io.BytesIO()
+    Image.fromarray(np.full((32, 32, 3), colour, "uint8")).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """An own `$KPRETRAIN_DATA`, and an own cache."""
+    monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path))
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def write_photographs(path, top, parts, per_class=20):
+    with zipfile.ZipFile(path, "w") as file:
+        for part in parts:
+            for number, name in enumerate(("ant", "bee")):
+                for image in range(per_class):
+                    colour = (120 * number + image, 200 * (part == parts[0]), image)
+                    file.writestr(f"{top}/{part}/{name}/{image:04d}.jpg", jpeg(colour))
+
+
+def test_cifar10_from_a_zip_of_folders(shelf):
+    write_photographs(shelf / "cifar10_images.zip", "cifar10_images", ("train", "test"))
+    found = data.load("cifar10")
+    assert sizes(found) == (36, 4, 40) and found.class_names == ["ant", "bee"]
+    assert found.train.x.shape == (36, 32, 32, 3) and found.train.x.dtype == np.uint8
+    for part in PARTS:
+        x, y = getattr(found, part)
+        np.testing.assert_array_equal(x[..., 0].mean(axis=(1, 2)) > 70, y == 1)  # rows and classes belong together
+    assert sorted(np.bincount(found.validation.y)) == [2, 2]
+    np.testing.assert_array_equal(data.load("cifar10", seed=0).train.x, found.train.x)
+    assert not np.array_equal(data.load("cifar10", seed=1).train.x, found.train.x)
+
+
+def test_hymenoptera_is_unpacked_once(shelf, capsys):
+    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
+    found = data.load("hymenoptera")
+    assert sizes(found) == (36, 4, 40) and found.name == "hymenoptera" and found.source == "hymenoptera_data.zip"
+    assert capsys.readouterr().out.count("rows in 2 classes") == 1
+    (shelf / "hymenoptera_data.zip").write_bytes(b"another")
+    assert data.load("hymenoptera").train.x.tolist() == found.train.x.tolist()
+    assert [path.name for path in (shelf / "cache").iterdir()] == ["hymenoptera_data"]
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "latin-1"])
+def test_rt_polarity_reads_both_encodings_and_keeps_near_duplicates_together(shelf, encoding, capsys):
+    folder = shelf / "rt-polaritydata"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for ending, word in (("pos", "fin\u00e9"), ("neg", "dull")):
+        lines = [f"{word} " + " ".join(f"w{rng.integers(5000)}" for _ in range(12)) for _ in range(100)]
+        (folder / f"rt-polarity.{ending}").write_text("\n".join([*lines, lines[0] + " ."]), encoding=encoding)
+    found = data.load("rt-polarity")
+    assert sum(sizes(found)) == 202 and found.class_names == ["negative", "positive"]
+    assert capsys.readouterr().out.count("rows in 2 classes") == 1
+    for part in PARTS:
+        x, y = getattr(found, part)
+        assert [text.startswith("fin\u00e9") for text in x] == (y == 1).tolist()
+    twins = [row for row in all_rows(found) if row.endswith(" .")]
+    assert all(part_of(found, row) == part_of(found, row[:-2]) for row in twins) and len(twins) == 2
+
+
+@pytest.mark.parametrize("name", ["cifar10", "hymenoptera", "rt-polarity"])
+def test_data_that_is_not_there_says_what_to_put_where(shelf, name):
+    with pytest.raises(data.DataError, match=r"is neither in \$KPRETRAIN_DATA nor in the repository's data/\. Put"):
+        data.load(name)
+
+
+@pytest.mark.parametrize("name, file", [("cifar10", "cifar10_images.zip"), ("hymenoptera", "hymenoptera_data.zip")])
+def test_a_zip_cut_short(shelf, name, file):
+    write_photographs(shelf / file, file[:-4], ("train", "val"))
+    (shelf / file).write_bytes((shelf / file).read_bytes()[:-300])
+    with pytest.raises(data.DataError, match=rf"{file}: not .* Put a whole copy in its place\."):
+        data.load(name)
+    assert not (shelf / "cache" / "hymenoptera_data").exists()

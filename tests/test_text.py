@@ -465,10 +465,20 @@ def test_a_vocabulary_smaller_than_its_letters():
         text.train_vocabulary(["the quick brown fox"] * 3, 8)
 
 
-@pytest.mark.parametrize("first", [["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a"], ["a", "b"], []])
-def test_a_vocabulary_in_another_order(first):
-    with pytest.raises(TextError, match=r"A vocabulary begins with \[PAD\], \[UNK\]"):
-        text.fast_tokenizer(first)
+@pytest.mark.parametrize("words", [["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a"], ["[PAD]", "a", "b"], []])
+def test_a_vocabulary_without_special_tokens_in_their_place(words):
+    with pytest.raises(TextError, match=r"A vocabulary begins with \[PAD\] and holds \[PAD\], \[UNK\]"):
+        text.fast_tokenizer(words)
+
+
+def test_a_vocabulary_of_another_preset_reads_texts_and_is_not_packed():
+    """BERT's own has its special tokens from number 100 on; masks would take ordinary tokens for special ones."""
+    words = ["[PAD]", "red", "[MASK]", "[SEP]", "blue", "[UNK]", "[CLS]"]
+    found = text.Inputs(text.fast_tokenizer(words), 6)(["Red blue green", "blue"])
+    np.testing.assert_array_equal(found["token_ids"], [[6, 1, 4, 5, 3, 0], [6, 4, 3, 0, 0, 0]])
+    np.testing.assert_array_equal(found["padding_mask"], [[1, 1, 1, 1, 1, 0], [1, 1, 1, 0, 0, 0]])
+    with pytest.raises(TextError, match="Packed rows and masks take a vocabulary that begins with SPECIAL"):
+        text.pack(["red blue"], text.fast_tokenizer(words), 6)
 
 
 # ------------------------------------------------------------------------------------------------ packed rows

@@ -13,6 +13,7 @@ import joblib
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -323,6 +324,101 @@ def test_an_encoder_full_of_nan(encoder, images, own_cache):
     rows[1, 0, 0] = np.nan
     with pytest.raises(ValueError, match="1 of 3 rows, the first is row 1"):
         Features(encoder).fit_transform(rows)
+
+
+# ------------------------------------------------------------------------------------------------ frozen below
+
+
+def make_blocks(dropout=0.0):
+    """Two blocks with a shortcut each, "one_out" and "two_out", and statistics that are not the initial."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(layers.Rescaling(1 / 255)(x))
+    for name in ("one", "two"):
+        y = layers.BatchNormalization(name=f"{name}_bn")(layers.Conv2D(4, 3, padding="same", name=f"{name}_conv")(x))
+        x = layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, layers.Dropout(dropout)(y)]))
+    encoder = keras.Model(inputs, layers.Flatten()(x))
+    for layer in moving(encoder):
+        layer.set_weights([value + 0.1 for value in layer.get_weights()])
+    return encoder
+
+
+def moved(before, after):
+    """The names of the layers whose weights differ."""
+    return {
+        layer.name
+        for layer in before.layers
+        if not same(layer.get_weights(), after.get_layer(layer.name).get_weights())
+    }
+
+
+def test_the_two_parts_are_the_whole(images):
+    encoder = make_blocks()
+    lower, upper = transfer.split(encoder, "one_out")
+    x = images[0].astype("float32")
+    np.testing.assert_array_equal(upper(lower(x)), encoder(x))
+    assert {layer.name for layer in upper.layers if layer.weights} == {"two_conv", "two_bn"}
+    upper.set_weights([value + 1 for value in upper.get_weights()])
+    assert not np.allclose(upper(lower(x)), encoder(x))  # a copy
+    copied = pickle.loads(pickle.dumps(encoder))  # the graph of the encoder is still whole
+    np.testing.assert_array_equal(copied(x), encoder(x))
+
+
+@pytest.mark.parametrize("layer, message", [("one_conv", "reads stem too"), ("three", "has no layer 'three'; it has")])
+def test_a_place_where_it_cannot_be_cut(layer, message):
+    with pytest.raises(ValueError, match=message):
+        transfer.split(make_blocks(), layer)
+
+
+@pytest.mark.parametrize("augment", [None, layers.RandomTranslation(0.1, 0.1)], ids=["cached", "augmented"])
+def test_what_is_frozen_stays_bit_by_bit_and_the_rest_moves(images, augment):
+    encoder = make_blocks()
+    before = encoder.get_weights()
+    tuned = FineTune(encoder, augment=augment, freeze_until="one_out", updates=8, learning_rate=0.01, random_state=0)
+    tuned.fit(*images)
+    assert moved(encoder, tuned.encoder_) == {"two_conv"}  # two_bn is held
+    assert same(encoder.get_weights(), before)
+    whole = tuned.predict_proba(images[0])
+    features = np.asarray(tuned.encoder_(images[0].astype("float32"), training=False), "float64")
+    expected = softmax(features @ np.asarray(tuned.coef_, "float64") + tuned.intercept_, axis=1)
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(tuned)).predict_proba(images[0]), whole)
+
+
+def test_cached_activations_train_as_the_frozen_layers_would(images):
+    """One update over all rows: with and without the cache the same step, which an update order cannot blur."""
+    settings = dict(freeze_until="one_out", updates=3, batch_size=60, learning_rate=0.01, random_state=0)
+    cached = FineTune(make_blocks(), **settings).fit(*images)
+    in_loop = FineTune(make_blocks(), augment=layers.Rescaling(1.0), **settings).fit(*images)
+    for one, other in zip(cached.encoder_.get_weights(), in_loop.encoder_.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_the_frozen_part_is_run_once(images, own_cache):
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, name="low")(Counting(name="counting")(inputs))
+    encoder = keras.Model(inputs, layers.Flatten()(layers.Conv2D(4, 3)(x)))
+    FineTune(encoder, freeze_until="low", updates=2, random_state=0).fit(*images)
+    assert len(list(own_cache.glob("*.npy"))) == 1
+    calls = Counting.calls
+    FineTune(encoder, freeze_until="low", updates=2, random_state=1).fit(*images)
+    assert Counting.calls - calls < 5  # the shape, and graphs that are built; no pass over the rows
+    FineTune(encoder, freeze_until="low", updates=2, random_state=1, cache=False).fit(images[0][1:], images[1][1:])
+    assert len(list(own_cache.glob("*.npy"))) == 1
+
+
+def test_from_scratch_nothing_can_be_frozen(images):
+    with pytest.raises(ValueError, match="no pretrained weights to freeze"):
+        FineTune(make_blocks(), weights="random", freeze_until="one_out").fit(*images)
+
+
+def test_a_feature_that_only_rounding_moves(images):
+    """Some of MiniLM's outputs are such; standardising them would give the head coefficients of 1e30."""
+    inputs = keras.Input((8, 8, 1))
+    flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    encoder = keras.Model(inputs, layers.Concatenate()([flat, layers.Rescaling(1e-20)(flat)]))
+    head = FineTune(encoder, updates=0).fit(*images)
+    assert np.abs(head.coef_).max() < 100 and head.score(*images) == 1
 
 
 # ------------------------------------------------------------------------------------------------ fine-tuning
