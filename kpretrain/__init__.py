@@ -22,6 +22,7 @@ _MODULES = (
     "models",
     "notebook",
     "objectives",
+    "own",
     "page",
     "plot",
     "presets",

@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | check | record | results | links."""
+"""The command line: python -m kpretrain run | check | compare | record | results | links."""
 
 import argparse
 import sys
@@ -63,6 +63,17 @@ def _check(options):
     return machine.report()
 
 
+def _compare(options):
+    from kpretrain import own
+
+    names = ("text", "label", "encoder", "out", "seeds", "labels", "updates", "minutes")
+    try:
+        own.run(options.path, **{name: getattr(options, name) for name in names})
+    except ValueError as error:  # DataError, PresetError, ComparisonError, and what compare refuses
+        return _mend(error)
+    return 0
+
+
 def _record(options):
     from kpretrain import course
 
@@ -100,14 +111,21 @@ def _links(options):
     return 0
 
 
-def _seeds(text):
-    return [int(seed) for seed in text.split(",")]
+def _numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def _seconds(text):
     value = float(text)
     if not value >= 0:
-        raise argparse.ArgumentTypeError("must be 0 (no limit) or more seconds")
+        raise argparse.ArgumentTypeError("must be 0 (no limit) or more")
     return value
 
 
@@ -154,6 +172,36 @@ def _parser():
     )
     check.set_defaults(command=_check)
 
+    compare = commands.add_parser(
+        "compare",
+        help="does pretraining help on your own images or texts?",
+        description="Compare frozen and fine-tuned pretrained networks with training from scratch and a plain baseline "
+        "on your own data, and write DIR/index.html and DIR/comparison.json. Exit code: 0, or 2 for data, a backbone "
+        "or settings that cannot be used. Ctrl-C stops; the same command goes on where it was.",
+    )
+    compare.add_argument("path", help="a folder of class folders with images, or a CSV, TSV, JSONL or Parquet table")
+    compare.add_argument("--text", metavar="COLUMN", help="the table's column of texts (default: guessed, and said)")
+    compare.add_argument("--label", metavar="COLUMN", help="the table's column of labels (default: guessed, and said)")
+    compare.add_argument(
+        "--encoder", metavar="NAME", help="a preset's name or folder (default: resnet_cifar10 or bert_docstrings)"
+    )
+    compare.add_argument("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
+    compare.add_argument("--seeds", type=_positive, default=5, metavar="N", help="draws of labels (default: 5)")
+    compare.add_argument(
+        "--labels", type=_numbers, metavar="5,10,50", help="labels per class (default: chosen from the data)"
+    )
+    compare.add_argument(
+        "--updates", type=_positive, default=300, metavar="N", help="updates of trained networks (default: 300)"
+    )
+    compare.add_argument(
+        "--minutes",
+        type=_seconds,
+        default=10,
+        metavar="N",
+        help="updates, sizes and draws are cut to take no longer, 0 for no limit (default: 10)",
+    )
+    compare.set_defaults(command=_compare)
+
     record = commands.add_parser(
         "record",
         help="run notebooks under several seeds and store their scores in data/results",
@@ -161,7 +209,9 @@ def _parser():
         "data/results/NAME.json. Nothing is stored if a run fails.",
     )
     record.add_argument("only", metavar="03,07", help="these notebooks, by number")
-    record.add_argument("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)")
+    record.add_argument(
+        "--seeds", type=_numbers, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)"
+    )
     record.add_argument("--profile", choices=["fast", "full"], default="full", help="default: full")
     record.add_argument(
         "--out", default="course-run", metavar="DIR", help="folder for executed copies (default: course-run)"

@@ -48,7 +48,7 @@ def images(name="resnet_cifar10"):
 
     place, backbone, seconds = _find(name)
     maps = backbone.output
-    if isinstance(maps, dict) or len(maps.shape) != 4:
+    if isinstance(maps, dict | list) or len(maps.shape) != 4:
         raise presets.PresetError(f"{name}: {type(backbone).__name__} is no backbone for images.")
     converter = keras_hub.layers.ImageConverter.from_preset(place)
     wanted, made = tuple(backbone.input.shape[1:3]), tuple(converter.image_size or ())

@@ -573,3 +573,152 @@ def unigram_loss(function):
     }
     near = [problem for problem, value in wrong.items() if np.isclose(got[0], value)]
     return _say(near[0] if near else f"the example's loss is {right:.4f}, you have {got[0]:.4f}.")
+
+
+def free_but_held(function):
+    """Notebook 09: `function(model)` sets a model free, holds each BatchNormalization in it, and returns it."""
+    import keras
+
+    def part(*more):
+        rows = [keras.Input((4,)), keras.layers.Dense(4), keras.layers.BatchNormalization()]
+        return keras.Sequential([*rows, *more])
+
+    model = part(part(part()), keras.layers.Dense(2))
+    model.trainable = False
+    before = model.get_weights()
+    answer = function(model)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return the model.")
+    if answer is not model:
+        return _say(f"it returns {type(answer).__name__}. Change the model that is given, and return it.")
+    if any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)):
+        return _say("weights have changed. Only `trainable` should.")
+    every = list(model._flatten_layers(include_self=False))
+    norms = [layer for layer in every if isinstance(layer, keras.layers.BatchNormalization)]
+    free = [layer for layer in norms if layer.trainable_variables]
+    trained = {id(variable) for variable in model.trainable_variables}
+    dense = [layer for layer in every if isinstance(layer, keras.layers.Dense)]
+    stuck = [layer for layer in dense if not all(id(variable) in trained for variable in layer.weights)]
+    if len(stuck) == len(dense):
+        return _say("nothing trains. Set trainable of the whole model to True before you hold anything.")
+    if stuck:
+        return _say(
+            f"{len(stuck)} of {len(dense)} Dense layers do not train: a model that is frozen freezes all in it."
+        )
+    if len(free) == len(norms):
+        return _say(
+            "no BatchNormalization is held. Setting a model's trainable sets it for all in it, so do that first."
+        )
+    if free:
+        inside = [layer for layer in norms if layer not in model.layers]
+        where = "those in inner models" if free == inside else "some"
+        return _say(f"{where} still train: {len(free)} of {len(norms)}. A layer that has layers must be gone into.")
+    return _say(None)
+
+
+def class_weights(function):
+    """Notebook 09: `function(y)` gives {class: weight}, the weights of `class_weight="balanced"`."""
+    y = np.array([2, 0, 0, 2, 0, 3, 0, 0, 0, 2])
+    answer = function(y.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return a dict, {class: weight}.")
+    if not isinstance(answer, dict):
+        return _say(f"a dict is wanted, {{class: weight}}; yours is a {type(answer).__name__}.")
+    classes, counts = np.unique(y, return_counts=True)
+    if sorted(answer) != classes.tolist():
+        return _say(f"the classes here are 0, 2 and 3 (1 does not occur); your keys are {sorted(answer)}.")
+    got, right = _numbers([answer[label] for label in classes.tolist()]), len(y) / (len(classes) * counts)
+    if got.size == right.size and np.allclose(got, right):
+        return _say(None)
+    wrong = {
+        "these are the counts. A class with more rows must weigh less.": counts,
+        "these are the shares. A class with more rows must weigh less.": counts / len(y),
+        "the proportions are right, but the mean weight of a row is not 1: 1 / count is too small.": 1 / counts,
+        "the proportions are right, but the mean weight of a row is not 1: divide by the number of classes.": len(y)
+        / counts,
+        "the weights sum to 1. It is the mean over the rows that should be 1.": 1 / counts / (1 / counts).sum(),
+        "the commonest class weighs 1. It is the mean over the rows that should be 1.": counts.max() / counts,
+    }
+    near = [problem for problem, value in wrong.items() if got.size == right.size and np.allclose(got, value)]
+    return _say(near[0] if near else f"for 6, 3 and 1 rows the weights are {right.round(3)}, yours are {got.round(3)}.")
+
+
+def backbone_cost(answer):
+    """Notebook 09: passes for 200 pictures, 10 epochs: all trained, frozen and run each time, features once."""
+    if _unsolved(answer):
+        return _say("there are no numbers yet. Give three: (all trained, frozen in each epoch, computed once).")
+    got, right = _numbers(answer), np.array([6000, 2000, 200])
+    if got.size != 3:
+        return _say(f"three numbers are wanted, you gave {got.size}.")
+    hints = {
+        (0, 2000): "the first lacks the way back: forward is one unit, backward two more.",
+        (0, 4000): "the first counts the way back alone. Forward is one unit, backward two more.",
+        (1, 6000): "a frozen backbone needs no way back.",
+        (1, 200): "in the second case the backbone runs again in each epoch.",
+        (2, 2000): "in the third case the backbone runs once for each picture, however many epochs the head takes.",
+    }
+    if not (off := np.flatnonzero(got != right)).size:
+        return _say(None)
+    k = int(off[0])
+    return _say(
+        hints.get(
+            (k, got[k]), f"the {('first', 'second', 'third')[k]} is not {got[k]:g}. Count pictures, epochs, ways."
+        )
+    )
+
+
+def merged_kernel(function):
+    """Notebook 10: `function(kernel, a, b, alpha)` folds a LoRA pair into a kernel."""
+    rng = np.random.default_rng(0)
+    kernel, a, b, alpha = rng.normal(size=(6, 5)), rng.normal(size=(6, 2)), rng.normal(size=(2, 5)), 8.0
+    before = kernel.copy()
+    answer = function(kernel, a.copy(), b.copy(), alpha)
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return a kernel.")
+    if not np.array_equal(kernel, before):
+        return _say("the kernel that was given has changed: += works in place. Return a new one.")
+    if np.shape(answer) != kernel.shape:
+        return _say(f"the kernel is {kernel.shape}, and you return {np.shape(answer)}.")
+    wrong = {
+        "α is left out, and so is the rank: the factor is alpha / r.": kernel + a @ b,
+        "divide by the rank: the factor is alpha / r.": kernel + alpha * a @ b,
+        "the factor is alpha / r, not r / alpha.": kernel + 2 / alpha * a @ b,
+        "r is the rank, the width of A; you divide by the length of A.": kernel + alpha / 6 * a @ b,
+        "r is the rank, the length of B; you divide by the width of B.": kernel + alpha / 5 * a @ b,
+        "that is the change alone. Add the kernel.": alpha / 2 * a @ b,
+        "the factor belongs to A B, not to the kernel.": alpha / 2 * (kernel + a @ b),
+        "the pair is subtracted. Add it.": kernel - alpha / 2 * a @ b,
+    }
+    if np.allclose(answer, kernel + alpha / 2 * a @ b):
+        return _say(None)
+    near = [problem for problem, value in wrong.items() if np.allclose(answer, value)]
+    return _say(near[0] if near else "the numbers are not those of W + (α/r) · A B, with @ between A and B.")
+
+
+def brier(function):
+    """Notebook 10: `function(probabilities, labels)` is the Brier score over all classes."""
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.05, 0.15, 0.8]])
+    labels, before = np.array([0, 2, 1, 2]), probabilities.copy()
+    answer = function(probabilities, labels.copy())
+    if _unsolved(answer):
+        return _say("the function returns nothing. It should return one number.")
+    if not np.array_equal(probabilities, before):
+        return _say("the probabilities that were given have changed. Work on a copy.")
+    got, off = _numbers(answer), probabilities - np.eye(3)[labels]
+    if got.size != 1:
+        return _say(f"it returns {got.size} numbers. One is wanted: the mean over the rows.")
+    right, true = (off**2).sum(axis=1).mean(), probabilities[np.arange(4), labels]
+    if np.isclose(got[0], right):
+        return _say(None)
+    wrong = {
+        "that is the mean over rows and classes. Sum over the classes.": (off**2).mean(),
+        "that is the sum over the rows. Take the mean.": (off**2).sum(),
+        "only the true class is counted. The others count too: their truth is 0.": ((1 - true) ** 2).mean(),
+        "that is the absolute distance. Square it.": np.abs(off).sum(axis=1).mean(),
+        "that is the log loss. The Brier score takes squares.": -np.log(true).mean(),
+        "that is a length: no root is wanted.": np.sqrt((off**2).sum(axis=1)).mean(),
+        "this compares the most probable class only. Use the probabilities.": 2.0
+        * (probabilities.argmax(axis=1) != labels).mean(),
+    }
+    near = [problem for problem, value in wrong.items() if np.isclose(got[0], value)]
+    return _say(near[0] if near else f"the example's score is {right:.4f}, you have {got[0]:.4f}.")

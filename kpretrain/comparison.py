@@ -25,6 +25,8 @@ _CELL = ("arm", "labels", "seed", "score", "fit_seconds", "predict_seconds", "co
 _FACTS = ("date", "profile", "python", "machine", "versions", "data", "settings", "notes", "fingerprints")
 _ESTIMATE = ("mean", "low", "high", "p", "error", "freedom")
 _UNKNOWN = "cannot be estimated"
+_LADDER, _MOST_LABELLED = (1, 2, 5, 10, 20, 50, 100, 200), 1000  # labels per class; labelled rows in a draw
+_FEW_TEST_ROWS = 30
 
 
 class ComparisonError(ValueError):
@@ -34,7 +36,7 @@ class ComparisonError(ValueError):
 def compare(
     arms,
     dataset,
-    labels_per_class=(5, 10, 50),
+    labels_per_class=None,
     seeds=5,
     *,
     only=None,
@@ -58,8 +60,8 @@ def compare(
         Takes raw rows. `kp.arms.images` and `kp.arms.texts` give the standard ones.
     dataset : Dataset
         `train` and `test` are used, `validation` is not. Rows that are paths are known by the files' contents.
-    labels_per_class : sequence of int
-        One label per class is allowed.
+    labels_per_class : sequence of int, optional
+        One label per class is allowed. None takes `label_sizes(dataset)`, and says which they are.
     seeds : int or sequence of int
         How many draws, or which.
     only : dict of str to sequence of int, optional
@@ -89,6 +91,10 @@ def compare(
         If an arm raises, or predicts something that is not one class for each row. Finished cells are kept.
     """
     arms = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in dict(arms).items()}
+    if labels_per_class is None:
+        labels_per_class, why = label_sizes(dataset)
+        if progress:
+            print(why)
     sizes = _whole_numbers("labels_per_class", labels_per_class, 1)
     seeds = _whole_numbers("seeds", range(seeds) if isinstance(seeds, int) else seeds, 0)
     grid = _grid(arms, sizes, only or {})
@@ -141,6 +147,42 @@ def compare(
 # ---------------------------------------------------------------- before it runs
 
 
+def label_sizes(dataset):
+    """Choose labels per class from the data: up to three of 1, 2, 5, 10, 20, 50, 100 and 200, spread out.
+
+    Every class must have as many training rows, and a draw may hold 1,000 rows in all. Sizes below 5 are taken only
+    where few others are left.
+
+    Returns
+    -------
+    list of int
+        Ascending.
+    str
+        The choice in words, with the class that limits it.
+    """
+    labels, counts = np.unique(dataset.train.y, return_counts=True)
+    fewest = counts.min()
+    fit = [n for n in _LADDER if n <= min(fewest, max(_MOST_LABELLED // len(labels), 1))]
+    fit = enough if len(enough := [n for n in fit if n >= 5]) >= 3 else fit
+    sizes = sorted({fit[0], fit[len(fit) // 2], fit[-1]})
+    why = (
+        f"Chosen from the data: {_per_class(*sizes)}. The smallest of {len(labels)} classes, "
+        f"{_class_name(dataset, labels[counts.argmin()])!r}, has {_count(fewest, 'training row')}"
+    )
+    if fewest * len(labels) > _MOST_LABELLED:
+        why += f", and a draw holds up to {max(_MOST_LABELLED, len(labels)):,} rows in all"
+    return sizes, why + "."
+
+
+def _class_name(dataset, label):
+    known = isinstance(label, int | np.integer) and label < len(dataset.class_names)
+    return str(dataset.class_names[label] if known else label)
+
+
+def _count(number, what):
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _whole_numbers(name, values, least):
     """A sorted tuple of different whole numbers."""
     values = list(values) if np.iterable(values) else [values]
@@ -179,9 +221,9 @@ def _draw(dataset, seed, most):
     for k, label in enumerate(classes):
         rows = np.flatnonzero(y == label)
         if len(rows) < most:
-            name = dataset.class_names[label] if y.dtype.kind in "iu" and label < len(dataset.class_names) else label
             raise ValueError(
-                f"{dataset.name}: the class {str(name)!r} has {len(rows)} training rows, and {most} labels are wanted."
+                f"{dataset.name}: the class {_class_name(dataset, label)!r} has {_count(len(rows), 'training row')}, "
+                f"and {most} labels are wanted."
             )
         orders.append(np.random.default_rng([seed, k]).permutation(rows)[:most])
     return np.stack(orders, axis=1).ravel()  # (most, classes) -> (most * classes,)
@@ -350,6 +392,8 @@ def _print_plan(arms, rivals, grid, sizes, seeds, test_rows, cells, done):
     found = f", {done} of them found finished" if done else ""
     what = f"{len(arms)} arms ({'; '.join(arms)}), {_per_class(*sizes)}, {len(seeds)} draw{'s' * (len(seeds) > 1)}"
     print(f"{what}: {cells} cells{found}.")
+    if test_rows < _FEW_TEST_ROWS:
+        print(_few(test_rows))
     if not tests:
         print("No arm names another that it is compared with, so there will be no verdict.", flush=True)
     elif len(seeds) == 1:
@@ -369,6 +413,10 @@ def _print_plan(arms, rivals, grid, sizes, seeds, test_rows, cells, done):
             "differences also vary by 2 points from draw to draw, as is typical for few labels.",
             flush=True,
         )
+
+
+def _few(test_rows):
+    return f"Beware: the test part has {_count(test_rows, 'row')}, each of them {100 / test_rows:.1f} points; add rows."
 
 
 def _seconds_left(left, done, n_jobs):
@@ -581,9 +629,7 @@ class Comparison:
 
     def markdown_table(self):
         """Return `summary` as a Markdown table."""
-        table = self.summary().reset_index()
-        lines = ["| " + " | ".join(map(str, row)) + " |" for row in [table.columns, *table.to_numpy()]]
-        return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])
+        return as_markdown(self.summary().reset_index())
 
     def labels_saved(self, arm, against="scratch"):
         """How many labels per class the rival needs for the arm's score.
@@ -661,6 +707,8 @@ class Comparison:
         charged = self._table.groupby("arm", sort=False)["pretraining_seconds"].mean()
         if charged := [f"{seconds:,.0f} s to {arm}" for arm, seconds in charged.items() if seconds > 0]:
             lines.append(f"Pretraining charged: {', '.join(charged)}.")
+        if self.test_rows < _FEW_TEST_ROWS:
+            lines.append(_few(self.test_rows))
         for (arm, labels), constant in self._table.groupby(["arm", "labels"], sort=False)["constant"]:
             if constant.any():
                 where = f"{constant.sum()} of {len(constant)} cells at {_per_class(labels)}"
@@ -773,6 +821,13 @@ class Comparison:
     def __repr__(self):
         """Return the summary as text."""
         return self.summary().to_string()
+
+
+def as_markdown(table):
+    """Return a pandas table, without its index, as a Markdown table."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])
 
 
 def _first_crossing(grid, values, before, after):

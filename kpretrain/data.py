@@ -165,6 +165,7 @@ def _data_folder():
 
 
 def offline():
+    """Tell whether KPRETRAIN_OFFLINE forbids the network."""
     return os.environ.get("KPRETRAIN_OFFLINE", "") not in ("", "0")
 
 

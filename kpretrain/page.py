@@ -1,5 +1,7 @@
 """One self-contained HTML page of facts and cards, from the template page.html."""
 
+import base64
+import io
 from pathlib import Path
 
 import jinja2
@@ -22,6 +24,21 @@ class _SafeRenderer(mistune.HTMLRenderer):
 _markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
 
 
+def picture(figure, alt):
+    """Return a matplotlib figure as a dict for a card's `figures`.
+
+    Returns
+    -------
+    dict
+        `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown), `wide`.
+    """
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=200)
+    width, height = (round(100 * inches) for inches in figure.get_size_inches())
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return {"source": source, "alt": alt, "width": width, "height": height, "wide": True}
+
+
 def render_page(title, facts, cards, intro=""):
     """Return one self-contained HTML page: no script, no external resource.
 
@@ -33,8 +50,9 @@ def render_page(title, facts, cards, intro=""):
         Names and values for the head of the page, such as `("Profile", "fast")`.
     cards : list of dict
         One per section: `id`, `title`, and any of `status` ("passed", "failed", "stopped", "not run"), `note` (a short
-        text beside the status, such as the time), `link` (a relative address), `markdown` (the key result), `figures`
-        (as in `Result`), and `error` (a dict of `summary`, `source`, `traceback`).
+        text beside the status, such as the time), `link` (a relative address), `markdown` (with the heading `heading`,
+        "Key result" where that is missing), `figures` (as `picture` makes them), and `error` (a dict of `summary`,
+        `source`, `traceback`).
     intro : str, default=""
         A sentence under the heading.
 

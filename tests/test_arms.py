@@ -1,11 +1,14 @@
 """The standard arms: the right controls, compared with the right rivals, sharing what must be shared."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.svm import SVC
 
-from kpretrain import arms
+from kpretrain import arms, backbones, data
 from kpretrain.comparison import compare
 from kpretrain.data import Dataset, Part
 from kpretrain.fingerprint import fingerprint
@@ -54,7 +57,7 @@ def test_names_and_contrasts():
     assert longer["scratch, longer"].estimator.updates == 43
     charged = {name: arm.pretraining_seconds for name, arm in longer.items() if arm.pretraining_seconds}
     assert charged == {"frozen": 60, "fine-tuned": 60}
-    assert list(arms.images(squares())) == ["pixels"] and list(arms.texts(sentences())) == ["TF-IDF"]
+    assert list(arms.images(squares(), None)) == ["pixels"] and list(arms.texts(sentences(), None)) == ["TF-IDF"]
 
 
 def test_scratch_and_fine_tuned_share_all_but_the_weights():
@@ -110,9 +113,9 @@ def test_the_pretraining_seconds_become_updates():
 
 def test_rows_of_another_kind_are_refused():
     with pytest.raises(ValueError, match=r"rows uint8 \(n, height, width, channels\), not object \(60,\).*read_images"):
-        arms.images(sentences())
+        arms.images(sentences(), None)
     with pytest.raises(ValueError, match="texts are rows of strings"):
-        arms.texts(squares())
+        arms.texts(squares(), None)
 
 
 def test_an_arm_checks_itself():
@@ -141,3 +144,69 @@ def test_all_text_arms_run(tmp_path):
     table = compare(found, dataset, [5], 2, folder=tmp_path, progress=False).table()
     assert table["arm"].unique().tolist() == ["TF-IDF", "scratch", "frozen random", "frozen", "fine-tuned"]
     assert table[table["arm"] == "TF-IDF"]["score"].min() > 90
+
+
+def on_disk(dataset, folder):
+    """The same dataset with paths of PNGs in place of arrays."""
+    parts = []
+    for name in ("train", "test"):
+        x, y = getattr(dataset, name)
+        paths = np.array([str(folder / f"{name}-{number}.png") for number in range(len(y))], object)
+        for path, image in zip(paths, x, strict=True):
+            Image.fromarray(image.squeeze()).save(path)
+        parts.append(Part(paths, y))
+    return dataclasses.replace(dataset, train=parts[0], test=parts[1])
+
+
+def named(monkeypatch, seconds):
+    """Let the name "tiny" be a backbone that took so long."""
+
+    def preprocess(rows):
+        rows = np.asarray(rows)
+        return data.read_images_once(rows, (8, 8))[..., :1] if rows.ndim == 1 else rows
+
+    monkeypatch.setattr(backbones, "images", lambda name: backbones.Backbone(encoder(), preprocess, seconds))
+
+
+def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monkeypatch, capsys):
+    named(monkeypatch, 90.0)
+    opened, real = [], data._open_image
+    monkeypatch.setattr(data, "_open_image", lambda path: opened.append(path) or real(path))
+    dataset = on_disk(squares(), tmp_path)
+    found = arms.images(dataset, "tiny", updates=10)
+    assert list(found) == ["pixels", "scratch", "frozen random", "frozen", "fine-tuned"]
+    assert "no 'scratch, longer', since each of its fits would train for the 90 s" in capsys.readouterr().out
+    assert found["frozen"].pretraining_seconds == 90
+    assert arms.images(dataset, "tiny", pretraining_seconds=1.0, extra_updates=0)["frozen"].pretraining_seconds == 1
+    table = compare(found, dataset, [5, 20], 2, folder=tmp_path / "cells", progress=False).table()
+    assert len(table) == 5 * 2 * 2
+    seen_at_two_sizes = {path: opened.count(path) for path in opened}
+    assert set(dataset.test.x) <= set(seen_at_two_sizes) and max(seen_at_two_sizes.values()) <= 2
+    in_memory = compare(
+        {"pixels": arms.images(squares(), None)["pixels"]}, squares(), [20], 2, folder=tmp_path, progress=False
+    )
+    pixels = table[(table["arm"] == "pixels") & (table["labels"] == 20)]["score"].mean()
+    assert in_memory.table()["score"].mean() == pytest.approx(pixels, abs=3)
+
+
+def test_paths_need_something_that_reads_them(tmp_path):
+    with pytest.raises(ValueError, match=r"the rows are paths, which .* cannot read"):
+        arms.images(on_disk(squares(), tmp_path), encoder())
+
+
+def test_large_images_are_shrunk_for_the_pixel_baseline_alone():
+    small = squares()
+    large = dataclasses.replace(small, train=Part(small.train.x.repeat(8, 1).repeat(8, 2), small.train.y))
+    features = arms.images(large, None)["pixels"].estimator[0]
+    assert features.fit_transform(large.train.x).shape == (60, 32 * 32)
+    assert arms.images(small, None)["pixels"].estimator[0].preprocess is None
+
+
+def test_texts_alone_take_the_projects_own_bert(capsys):
+    found = arms.texts(sentences())
+    assert list(found) == ["TF-IDF", "scratch", "frozen random", "frozen", "fine-tuned"]
+    assert found["frozen"].pretraining_seconds > 60 and found["scratch"].estimator.learning_rate == 1e-3
+    assert found["scratch"].estimator.preprocess.length == 16
+    long = dataclasses.replace(sentences(), train=Part(np.array(["red sun " * 40] * 60, object), sentences().train.y))
+    assert arms.texts(long)["frozen"].estimator[0].preprocess.length == 64
+    assert "rows of 64 tokens; 100.0 % of the texts are longer and are cut" in capsys.readouterr().out

@@ -240,6 +240,64 @@ def nucleus_in_place(probabilities, p):
     return probabilities
 
 
+def freed(model, deep=True, free=True, hold=True, result=lambda model: model):
+    import keras
+
+    def walk(part):
+        for layer in part.layers:
+            if isinstance(layer, keras.layers.BatchNormalization) and hold:
+                layer.trainable = False
+            elif deep and hasattr(layer, "layers"):
+                walk(layer)
+
+    if free:
+        model.trainable = True
+    walk(model)
+    return result(model)
+
+
+def freed_at_the_top_alone(model):
+    model.trainable = True
+    model.layers[-2].trainable = False
+    return model
+
+
+def freed_and_zeroed(model):
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    return freed(model)
+
+
+def balanced(y, change=lambda weights, counts: weights):
+    classes, counts = np.unique(y, return_counts=True)
+    return dict(zip(classes.tolist(), change(len(y) / len(classes) / counts, counts), strict=True))
+
+
+def as_scikit_learn(y):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    classes = np.unique(y)
+    return dict(zip(classes, compute_class_weight("balanced", classes=classes, y=y), strict=True))
+
+
+def folded(kernel, a, b, alpha, factor=lambda a, b, alpha: alpha / a.shape[1]):
+    return kernel + factor(a, b, alpha) * a @ b
+
+
+def folded_in_place(kernel, a, b, alpha):
+    kernel += alpha / a.shape[1] * a @ b
+    return kernel
+
+
+def squares(probabilities, labels, power=2, over_classes=np.sum, over_rows=np.mean):
+    off = np.abs(probabilities - np.eye(probabilities.shape[1])[labels])
+    return over_rows(over_classes(off**power, axis=1))
+
+
+def squares_in_place(probabilities, labels):
+    probabilities[np.arange(len(labels)), labels] -= 1
+    return (probabilities**2).sum(axis=1).mean()
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -265,6 +323,14 @@ RIGHT = [
     (check.unigram_loss, lambda *given: np.array([floor(*given)])),
     (check.perplexity, text_perplexity),
     (check.top_p, nucleus),
+    (check.free_but_held, freed),
+    (check.class_weights, balanced),
+    (check.class_weights, as_scikit_learn),
+    (check.backbone_cost, (6000, 2000, 200)),
+    (check.backbone_cost, [6e3, 2e3, 2e2]),
+    (check.merged_kernel, folded),
+    (check.brier, squares),
+    (check.brier, lambda q, y: 1 - 2 * q[np.arange(len(y)), y].mean() + (q**2).sum(axis=1).mean()),
 ]
 WRONG = [
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
@@ -402,8 +468,51 @@ WRONG = [
     (check.top_p, nucleus_in_place, "the input array was changed"),
     (check.top_p, nucleus_without_a_lone_one, "holds enough by itself"),
     (check.top_p, nucleus_with_ties, "four must stay"),
+    (check.free_but_held, lambda model: freed(model, free=False), "nothing trains"),
+    (check.free_but_held, lambda model: freed(model, hold=False), "no BatchNormalization is held"),
+    (check.free_but_held, lambda model: freed(model, deep=False), "those in inner models still train"),
+    (check.free_but_held, freed_at_the_top_alone, "Dense layers do not train"),
+    (check.free_but_held, freed_and_zeroed, "weights have changed"),
+    (check.free_but_held, lambda model: freed(model, result=lambda model: True), "it returns bool"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: counts), "these are the counts"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: counts / len(y)), "these are the shares"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: 1 / counts), "1 / count is too small"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: 3 * weights), "number of classes"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: weights / weights.sum()), "sum to 1"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: weights / weights.min()), "commonest class"),
+    (check.class_weights, lambda y: balanced(y, lambda weights, counts: weights + 1), "for 6, 3 and 1 rows"),
+    (check.class_weights, lambda y: balanced(y[y != 3]), "your keys are [0, 2]"),
+    (check.class_weights, lambda y: list(balanced(y).values()), "yours is a list"),
+    (check.backbone_cost, (2000, 2000, 200), "lacks the way back"),
+    (check.backbone_cost, (4000, 2000, 200), "the way back alone"),
+    (check.backbone_cost, (6000, 6000, 200), "needs no way back"),
+    (check.backbone_cost, (6000, 200, 200), "runs again in each epoch"),
+    (check.backbone_cost, (6000, 2000, 2000), "once for each picture"),
+    (check.backbone_cost, (6000, 2000, 7), "the third is not 7"),
+    (check.backbone_cost, (6000, 2000), "you gave 2"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: 1), "α is left out"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: alpha), "divide by the rank"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: 2 / alpha), "not r / alpha"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: alpha / len(a)), "the width of A"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: alpha / 5), "the length of B"),
+    (check.merged_kernel, lambda *given: folded(*given, factor=lambda a, b, alpha: -alpha / 2), "subtracted"),
+    (check.merged_kernel, lambda kernel, a, b, alpha: alpha / 2 * a @ b, "the change alone"),
+    (check.merged_kernel, lambda kernel, a, b, alpha: alpha / 2 * (kernel + a @ b), "the factor belongs to A B"),
+    (check.merged_kernel, lambda kernel, a, b, alpha: kernel.T, "the kernel is (6, 5), and you return (5, 6)"),
+    (check.merged_kernel, lambda kernel, a, b, alpha: kernel, "the numbers are not those of"),
+    (check.merged_kernel, folded_in_place, "works in place"),
+    (check.brier, lambda q, y: squares(q, y, over_classes=np.mean), "over rows and classes"),
+    (check.brier, lambda q, y: squares(q, y, over_rows=np.sum), "the sum over the rows"),
+    (check.brier, lambda q, y: ((1 - q[np.arange(len(y)), y]) ** 2).mean(), "only the true class"),
+    (check.brier, lambda q, y: squares(q, y, power=1), "Square it"),
+    (check.brier, lambda q, y: -np.log(q[np.arange(len(y)), y]).mean(), "the log loss"),
+    (check.brier, lambda q, y: np.linalg.norm(q - np.eye(3)[y], axis=1).mean(), "no root is wanted"),
+    (check.brier, lambda q, y: squares(np.eye(3)[q.argmax(axis=1)], y), "the most probable class only"),
+    (check.brier, lambda q, y: (q - np.eye(3)[y]) ** 2, "it returns 12 numbers"),
+    (check.brier, lambda q, y: 0.0, "the example's score is"),
+    (check.brier, squares_in_place, "the probabilities that were given have changed"),
 ]
-TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen)
+TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen, check.backbone_cost)
 CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
 
 

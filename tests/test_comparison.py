@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kpretrain import results
 from kpretrain.arms import Arm
-from kpretrain.comparison import Comparison, ComparisonError, _holm, compare, smallest_difference
+from kpretrain.comparison import Comparison, ComparisonError, _holm, compare, label_sizes, smallest_difference
 from kpretrain.data import Dataset, Part
 
 _BENCHMARK = Path(__file__).parent / "benchmarks" / "bench_intervals.py"
@@ -315,6 +315,46 @@ def test_the_plan_is_printed_first(tmp_path, capsys):
     assert re.search(r"^About \d+ s for 33 cells\.$", out, flags=re.M)
     compare(ARMS, blobs(), [1], 1, folder=tmp_path)
     assert "One draw gives no interval" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "sizes"),
+    [
+        (3, 1, [1]),
+        (3, 2, [1, 2]),
+        (3, 7, [1, 2, 5]),
+        (3, 40, [5, 10, 20]),
+        (4, 900, [5, 50, 200]),
+        (10, 900, [5, 20, 100]),
+        (500, 30, [1, 2]),
+        (3000, 4, [1]),
+    ],
+)
+def test_sizes_are_chosen_from_the_data(classes, rows, sizes):
+    y = np.repeat(np.arange(classes), rows + 3)[: classes * (rows + 3) - 3]  # the last class has the fewest rows
+    dataset = Dataset("d", Part(np.zeros((len(y), 1)), y), None, None, [f"kind {k}" for k in range(classes)], "")
+    found, why = label_sizes(dataset)
+    assert found == sizes and f"'kind {classes - 1}', has {rows} training row" in why
+    assert ("1,000 rows in all" in why) == (rows * classes > 1000 and classes <= 1000)
+
+
+def test_without_sizes_compare_chooses_and_says_them(tmp_path, capsys):
+    found = compare({"bayes": GaussianNB()}, blobs(), seeds=1, folder=tmp_path)
+    assert found.table()["labels"].tolist() == [5, 10, 20]
+    assert capsys.readouterr().out.startswith(
+        "Chosen from the data: 5, 10 and 20 labels per class. "
+        "The smallest of 3 classes, 'kind 0', has 40 training rows."
+    )
+
+
+def test_few_test_rows_are_told(tmp_path, capsys):
+    arms = {"bayes": Arm(GaussianNB(), "constant"), "constant": DummyClassifier()}
+    words = "Beware: the test part has 12 rows, each of them 8.3 points; add rows."
+    assert words in compare(arms, blobs(test=4), [5], 2, folder=tmp_path).verdict()
+    assert words in capsys.readouterr().out
+    assert (
+        "Beware: the test part" not in compare(arms, blobs(test=10), [5], 2, folder=tmp_path, progress=False).verdict()
+    )
 
 
 # ---------------------------------------------------------------- statistics
