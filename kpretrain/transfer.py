@@ -26,6 +26,7 @@ from .fingerprint import architecture, fingerprint
 
 _STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
 _MOST_NETWORKS = 4  # compiled networks kept for the next fit
+_MOST_PARAMETERS = 60e6  # that they may have together: AdamW holds each of them three times
 
 _networks = OrderedDict()  # key -> _Network, the last used at the end
 _lock = threading.RLock()
@@ -291,7 +292,7 @@ class FineTune(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If there is one class only, the encoder gives no usable features, it has no layer `freeze_until` to be cut
-        at, or the loss becomes NaN.
+            at, or the loss becomes NaN.
         """
         _check_settings(self)
         x, y = _rows(self, x, y, reset=True)
@@ -662,9 +663,13 @@ def _compiled(encoder, augment, inputs, head, hold, frozen, settings):
     network(_inputs(_take(inputs, slice(0, 1)), None), training=False)  # builds what is not built yet
     optimizer.build(network.trainable_variables)
     _networks[key] = network
-    while len(_networks) > _MOST_NETWORKS:
+    while len(_networks) > _MOST_NETWORKS or (len(_networks) > 1 and _parameters() > _MOST_PARAMETERS):
         _networks.popitem(last=False)
     return network
+
+
+def _parameters():
+    return sum(network.count_params() for network in _networks.values())
 
 
 def _statistics(layer):

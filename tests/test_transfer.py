@@ -521,8 +521,9 @@ def test_augmentation_acts_in_training_only(encoder, images):
     assert np.array_equal(still.coef_, FineTune(encoder, updates=0).fit(x, y).coef_)
 
 
-def test_few_networks_are_kept(images, monkeypatch):
-    monkeypatch.setattr(transfer, "_MOST_NETWORKS", 1)
+@pytest.mark.parametrize("limit", ["_MOST_NETWORKS", "_MOST_PARAMETERS"])
+def test_few_networks_are_kept(images, monkeypatch, limit):
+    monkeypatch.setattr(transfer, limit, 1)
     transfer._networks.clear()
     for updates in (1, 2):
         FineTune(updates=updates).fit(*images)
