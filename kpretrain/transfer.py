@@ -497,7 +497,8 @@ def _check_features(features, x, encoder):
         )
     if x is None or encoder is None or len(features) < 2:
         return
-    spread, largest = np.ptp(features, axis=0).max(), np.abs(features).max()
+    lowest, highest = features.min(axis=0), features.max(axis=0)  # no copies: activations can fill half the memory
+    spread, largest = (highest - lowest).max(), max(-lowest.min(), highest.max())
     if spread <= 1e-6 * largest and any(not np.array_equal(row, x[0]) for row in x[1:]):
         raise ValueError(
             f"In all {len(features):,} rows, {name} gives every row the same features: it has collapsed. "
