@@ -441,6 +441,15 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
     assert ("scratch, longer", 10) in arms
 
 
+def test_the_record_of_the_masked_language_model_holds_five_draws_of_all_arms():
+    record = results.load("07_masked_language_model")
+    assert record["kind"] == "comparison" and record["profile"] == "full" and len(record["seeds"]) >= 5
+    arms = {(row["arm"], row["labels"]) for row in record["scores"]}
+    for arm in ("TF-IDF", "scratch", "frozen random", "frozen (BERT)", "fine-tuned (BERT)"):
+        assert {(arm, n) for n in (10, 50, 200)} <= arms
+    assert ("scratch, longer", 10) in arms
+
+
 # ---------------------------------------------------------------- runs
 
 
