@@ -670,16 +670,19 @@ class Comparison:
 
         if axis is None:
             _, axis = plt.subplots(figsize=(7.4, 4), layout="constrained")
+        every = sorted({labels for _, labels in self._column})
         for number, arm in enumerate(self._arms):
             sizes, style = self._sizes(arm), {"color": f"C{number % 10}", "label": arm}
             found = self._interval(self._scores[:, [self._column[arm, labels] for labels in sizes]], 12)
             mean, low, high = found["mean"], np.maximum(found["low"], 0), np.minimum(found["high"], 100)
             if len(sizes) == 1:
-                axis.errorbar(sizes, mean, [mean - low, high - mean], fmt="o", markersize=4, capsize=3, **style)
+                beside = 1.05 ** (number - (len(self._arms) - 1) / 2) if len(every) == 1 else 1  # not all on one spot
+                axis.errorbar(
+                    sizes[0] * beside, mean, [mean - low, high - mean], fmt="o", markersize=4, capsize=3, **style
+                )
                 continue
             axis.plot(sizes, mean, "o-" if number < 10 else "s--", markersize=4, **style)
             axis.fill_between(sizes, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        every = sorted({labels for _, labels in self._column})
         axis.set(xscale="log", xlabel="labels per class", ylabel=f"accuracy on {self.test_rows:,} test rows, %")
         axis.set_xticks(every, [str(labels) for labels in every])
         means = np.nanmean(self._scores, axis=0)
