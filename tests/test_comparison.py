@@ -163,30 +163,50 @@ _SLOW = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 from kpretrain.comparison import compare
 from kpretrain.data import Dataset, Part
 
-class Slow(RandomForestClassifier):
+class Logged:
     def fit(self, x, y):
         with open(sys.argv[2], "a") as log:
-            log.write(f"{len(y)} {self.random_state}\\n")
+            log.write(f"{type(self).__name__} {len(y)} {self.random_state}\\n")
         time.sleep(0.1)
         return super().fit(x, y)
 
+MODELS
 random = np.random.default_rng(0)
 y = np.arange(600) % 3
-x = random.normal(size=(600, 4)) + np.eye(4)[y]
+x = (random.normal(size=(600, 4)) + np.eye(4)[y]).astype("float32")
 dataset = Dataset("d", Part(x[:300], y[:300]), None, Part(x[300:], y[300:]), ["a", "b", "c"], "made")
-arms = {"slow": Slow(3), "slower": Slow(5)}
 table = compare(arms, dataset, [1, 5, 20], 5, folder=sys.argv[1], progress=False).table()
 table[["arm", "labels", "seed", "score"]].to_json(sys.argv[2] + ".json", double_precision=15)
 """
+_FORESTS = """
+from sklearn.ensemble import RandomForestClassifier
+
+class Slow(Logged, RandomForestClassifier): ...
+
+arms = {"slow": Slow(3), "slower": Slow(5)}
+"""
+_NETWORKS = """
+import keras
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from kpretrain.transfer import Features, FineTune
+
+class Tuned(Logged, FineTune): ...
+class Head(Logged, LogisticRegression): ...
+
+keras.utils.set_random_seed(0)
+encoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(8)])
+arms = {"fine-tuned": Tuned(encoder, updates=3, batch_size=8), "frozen": make_pipeline(Features(encoder), Head())}
+"""
 
 
-def test_kill_9_in_the_middle_repeats_no_finished_cell(tmp_path):
+@pytest.mark.parametrize("models", [_FORESTS, _NETWORKS], ids=["forests", "networks"])
+def test_kill_9_in_the_middle_repeats_no_finished_cell(tmp_path, models):
     script, log = tmp_path / "slow.py", tmp_path / "log"
-    script.write_text(_SLOW)
+    script.write_text(_SLOW.replace("MODELS", models))
 
     def start(folder, log):
         return subprocess.Popen([sys.executable, script, tmp_path / folder, log], stderr=subprocess.PIPE, text=True)
