@@ -437,7 +437,7 @@ def replacing(path):
 def _load_docstrings(seed):
     """The documented rows, split by a stable hash, so that `seed` changes nothing here."""
     table = docstrings().dropna(subset=["text"])
-    part = _stable_part(table["library"] + "/" + table["module"])
+    part = stable_part(table["library"] + "/" + table["module"])
     reason = _twins(part, table["cluster"].to_numpy())
     removed = table[reason != ""].drop(columns="cluster").assign(reason=reason[reason != ""])
     source = _loaded["docstrings"]
@@ -452,8 +452,19 @@ def _twins(part, cluster):
     return np.select([near_test, near_validation], reasons, default="")
 
 
-def _stable_part(keys):
-    """Assign each key to a part by its SHA-256: 80 % train, 10 % validation, 10 % test, the same on every machine."""
+def stable_part(keys):
+    """Assign each key to a part by its SHA-256: 80 % train, 10 % validation, 10 % test, the same on every machine.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        Rows with the same key, such as a module's lines, go to the same part.
+
+    Returns
+    -------
+    numpy.ndarray of str, (n,)
+        "train", "validation" or "test".
+    """
     number = {key: int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % 10 for key in set(keys)}
     return np.array(["test", "validation", *["train"] * 8])[[number[key] for key in keys]]
 

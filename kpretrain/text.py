@@ -45,7 +45,7 @@ def _split_corpus():
     """
     table = data.docstrings().dropna(subset=["text"]).reset_index(drop=True)
     table["line"] = summary_line(table["text"])
-    table["part"] = data._stable_part(table["library"] + "/" + table["module"])
+    table["part"] = data.stable_part(table["library"] + "/" + table["module"])
     key = hashlib.sha256("\n".join(table["line"]).encode()).hexdigest()[:16]
     lines = data._cached_table(
         f"lines-{key}.parquet", lambda: pd.DataFrame({"cluster": clean.duplicates(table["line"].tolist())})

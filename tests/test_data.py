@@ -325,8 +325,8 @@ def test_docstrings_split_lets_no_near_duplicate_cross(corpus, capsys):
 def test_a_new_module_moves_no_other():
     before = [f"numpy/numpy.module_{number}" for number in range(2000)]
     after = sorted([*before, *(f"numpy/numpy.new_{number}" for number in range(100))])
-    old = dict(zip(before, data._stable_part(pd.Series(before)), strict=True))
-    new = dict(zip(after, data._stable_part(pd.Series(after)), strict=True))
+    old = dict(zip(before, data.stable_part(pd.Series(before)), strict=True))
+    new = dict(zip(after, data.stable_part(pd.Series(after)), strict=True))
     assert all(new[key] == part for key, part in old.items())
     assert {part: round(list(old.values()).count(part) / 2000, 1) for part in PARTS} == dict(
         zip(PARTS, (0.8, 0.1, 0.1), strict=True)

@@ -320,7 +320,7 @@ def fake(monkeypatch, tmp_path):
     random, records = np.random.default_rng(0), []
     for library in LIBRARIES:
         modules = pd.Series([f"{library}.module_{number}" for number in range(60)])
-        for module, part in zip(modules, data._stable_part(library + "/" + modules), strict=True):
+        for module, part in zip(modules, data.stable_part(library + "/" + modules), strict=True):
             summary, more = (" ".join(random.choice(words, 12)) for _ in range(2))
             summary = f"{summary} {STRANGE}" if part == "test" else summary
             records.append((library, module, part, f"{summary}\n\n{more}"))
