@@ -193,7 +193,9 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER)
     ----------
     name : str
     train : callable
-        `train()` returns the trained model. Called if there is no preset of that name and seed, or with `retrain`.
+        `train()` returns the trained model, or it and a dict of what else its manifest shall say, such as its
+        `history`. `seconds` in it is taken for the measured ones: of a training that was interrupted, they are all.
+        Called if there is no preset of that name and seed, or with `retrain`.
     seed : int
         Of the training. A preset that was trained with another one is not taken.
     retrain : bool
@@ -218,11 +220,12 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER)
         if wanted and (place / called).exists() and (about := manifest(called, place)).get("seed") in (None, seed):
             return load(called, place), about["seconds"]
     start = time.perf_counter()
-    model = train()
-    seconds = time.perf_counter() - start
+    found = train()
+    model, facts = found if isinstance(found, tuple) else (found, {})
+    seconds = facts.pop("seconds", time.perf_counter() - start)
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
     print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
     if keep:
-        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed}
+        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed} | facts
         save(model, kept[1], seconds=seconds, folder=kept[0], **about)
     return model, seconds

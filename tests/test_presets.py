@@ -185,6 +185,16 @@ def test_a_command_that_was_interrupted_goes_on_with_what_it_kept(tmp_path, monk
     assert presets.load_or_train("demo", lambda: model, seed=4, **options)[0] is model
 
 
+def test_a_training_that_tells_its_curve_and_all_its_seconds_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    curve = [{"seconds": 30.0}, {"seconds": 70.0}]  # the first row from before an interruption
+    options = dict(retrain=True, keep="the command", folder=tmp_path / "presets")
+    for train in (lambda: (small(), {"history": curve, "seconds": 70.0}), partial(pytest.fail, "trained again")):
+        assert presets.load_or_train("demo", train, seed=3, **options)[1] == 70.0
+    about = presets.manifest("demo-seed3", tmp_path / "cache" / "presets")
+    assert about["history"] == curve and about["seconds"] == 70.0
+
+
 def test_an_optimizers_state_is_left_out(tmp_path):
     plain, trained = small(), small()
     trained.compile("adam", "mse")
