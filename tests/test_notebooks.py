@@ -259,7 +259,7 @@ def moons():
     from sklearn import base, exceptions, neighbors, preprocessing, semi_supervised
     from sklearn.datasets import make_moons
 
-    names = ("directions", "neighbour_graph", "SpreadLabels")
+    names = ("directions", "neighbour_graph", "spread_labels", "SpreadLabels")
     given = {
         "warnings": warnings,
         "csr_array": csr_array,
@@ -271,14 +271,14 @@ def moons():
         "LabelSpreading": semi_supervised.LabelSpreading,
         "__name__": "__main__",  # a fingerprint reads the methods of a class from a notebook
     }
-    directions, neighbour_graph, spread_labels = definitions("05_contrastive", *names, **given)
+    directions, neighbour_graph, _, SpreadLabels = definitions("05_contrastive", *names, **given)
     x, y = make_moons(600, noise=0.05, random_state=0)
     places = preprocessing.FunctionTransformer(
         _append_one
     )  # rows are scaled to length 1, and this keeps their places apart
     graph = neighbour_graph(directions(places.fit(x), x))
     first = [int(np.flatnonzero(y == label)[0]) for label in (0, 1)]
-    return x, np.array(["upper", "lower"])[y], first, spread_labels(x, graph, places, neighbors.KNeighborsClassifier(5))
+    return x, np.array(["upper", "lower"])[y], first, SpreadLabels(x, graph, places, neighbors.KNeighborsClassifier(5))
 
 
 def _append_one(x):
