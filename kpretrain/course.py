@@ -155,6 +155,8 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
 def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     """Run notebooks once for each seed and pool the records that they save into `data/results`.
 
+    A cell may take as long as it needs: some train for an hour.
+
     Parameters
     ----------
     only : str
@@ -179,7 +181,7 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     with tempfile.TemporaryDirectory() as folder, _variables(KPRETRAIN_RESULTS=folder):
         for seed in seeds:
             with _variables(KPRETRAIN_SEED=str(seed)):
-                code = exit_code(run(profile=profile, only=only, out=out, in_place=in_place))
+                code = exit_code(run(profile=profile, only=only, out=out, in_place=in_place, timeout=0))
             if code:
                 return code
         for path in _find(None, only):
