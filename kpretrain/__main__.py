@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 
 
 def main(arguments=None):
@@ -67,6 +68,8 @@ def _compare(options):
     from kpretrain import own
 
     names = ("text", "label", "encoder", "out", "seeds", "labels", "updates", "minutes")
+    # scikit-learn takes a few rows of very many classes for a regression, and says so in each fit
+    warnings.filterwarnings("ignore", "The number of unique classes is greater")
     try:
         own.run(options.path, **{name: getattr(options, name) for name in names})
     except ValueError as error:  # DataError, PresetError, ComparisonError, and what compare refuses
