@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -485,3 +486,82 @@ def test_the_cnn_runs_on_real_mnist(tmp_path):
         pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
     (outcome,) = run(tmp_path, profile="fast", only="03")
     assert "On mnist" in outcome.key_result
+
+
+class _Stops:
+    """What makes the batches of a pass, interrupted at one of them."""
+
+    def __init__(self, real, at):
+        self.real, self.at = real, at
+
+    def __call__(self, *arguments, **options):
+        if self.at is not None and self.at in (options.get("seed"), *arguments[-1:]):
+            raise KeyboardInterrupt
+        return self.real(*arguments, **options)
+
+
+def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
+    import json
+    from types import SimpleNamespace
+
+    import keras
+    import keras_hub
+
+    import kpretrain as kp
+
+    recipe = dict(width=16, length=32, layers=1, heads=2, batch=4, rate=0.15, learning_rate=3e-3)
+    vocabulary = [*kp.text.SPECIAL, *(f"w{k}" for k in range(95))]
+    rows = np.random.default_rng(0).integers(5, 100, (40, 32), dtype="int32")
+    given = dict(recipe=recipe, vocabulary=vocabulary, SEED=0, json=json, time=time, keras_hub=keras_hub)
+    given["fixed"] = kp.text.mask(rows[:8], 100, 0.15, random=0)
+
+    def train(seed, state=None, stop=None):
+        text = SimpleNamespace(**{name: getattr(kp.text, name) for name in ("masked_inputs", "MaskedRows")})
+        text.MaskedRows = _Stops(kp.text.MaskedRows, stop)
+        names = ("new_bert", "compile_bert", "score", "train_bert")
+        new_bert, _, _, train_bert = definitions(
+            "07_masked_language_model", *names, kp=SimpleNamespace(text=text), **given
+        )
+        keras.utils.set_random_seed(seed)
+        task = new_bert(vocabulary)
+        curve = train_bert(task, rows, updates=30, parts=3, state=state)
+        return task, curve
+
+    whole, curve = train(0)
+    with pytest.raises(KeyboardInterrupt):
+        train(0, tmp_path / "a.weights.h5", stop=2)
+    resumed, again = train(5, tmp_path / "a.weights.h5")  # another start: everything comes from the file
+    assert [row["loss"] for row in again] == pytest.approx([row["loss"] for row in curve], abs=1e-4)
+    assert len(curve) == 3 and curve[0]["loss"] != curve[2]["loss"]
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_09_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
+    import json
+
+    import keras_hub
+
+    from kpretrain.data import Part
+
+    random = np.random.default_rng(0)
+    part = Part(random.integers(0, 256, (24, 32, 32, 3), dtype="uint8"), np.arange(24) % 10)
+    given = dict(recipe={"batch": 8, "rate": 0.05, "decay": 5e-3, "sides": [32] * 3}, SEED=0, json=json, time=time)
+    names = ("altered", "converter", "compile_resnet", "Photographs", "new_resnet", "train_resnet")
+
+    def train(state=None, stop=None):
+        *_, photographs, new_resnet, train_resnet = definitions(
+            "09_transfer_resnet", *names, keras_hub=keras_hub, **given
+        )
+        train_resnet.__globals__["Photographs"] = _Stops(photographs, stop)
+        task = new_resnet()
+        return task, train_resnet(task, part, part, passes=3, state=state)
+
+    whole, curve = train()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "a.weights.h5", stop=2)
+    resumed, again = train(tmp_path / "a.weights.h5")
+    assert [row["epoch"] for row in again] == [1, 2, 3]
+    assert [row["loss"] for row in again] == pytest.approx([row["loss"] for row in curve], abs=1e-3)
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
