@@ -87,7 +87,7 @@ def save_comparison(comparison, name, *, title):
 
 
 def comparison(name, folder=FOLDER):
-    """Read a stored comparison and print its caption; where none is stored yet, say so and return None."""
+    """Read a stored comparison and print its caption; where none is stored, or a new one is made, return None."""
     record = _stored(name, folder, " --seeds 0,1,2")
     return None if record is None else _comparison(record)
 
@@ -197,7 +197,13 @@ def show(name, folder=FOLDER):
 
 
 def _stored(name, folder, seeds=""):
-    """A stored record, its caption printed; None, and the command that makes it, where there is none."""
+    """A stored record, its caption printed; None, and the command that makes it, where there is none.
+
+    None, too, while a new record is made: its arms may be others than those of the one that it will replace.
+    """
+    if os.environ.get("KPRETRAIN_RESULTS"):
+        print("This run makes a record, so the stored one is left aside.")
+        return None
     try:
         record = load(name, folder)
     except FileNotFoundError:
