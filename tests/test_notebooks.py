@@ -429,64 +429,6 @@ def test_10_tags_are_those_of_the_signature(line, names, expected):
     assert (found and list(zip(*found, strict=True))) == expected
 
 
-@pytest.mark.parametrize("stem", ["04_autoencoders", "05_contrastive", "06_gan"])
-def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
-    record = results.load(stem)
-    assert record["kind"] == "comparison" and record["profile"] == "full" and "mnist" in record["data"]
-    assert len(record["seeds"]) >= 5 and len(record["runs"]) >= 3 and record["test_rows"] == 10_000
-    assert record["settings"]["labels_per_class"] == [1, 5, 10, 50, 100]
-    arms = {(row["arm"], row["labels"]) for row in record["scores"]}
-    for arm in ("pixels", "scratch", "frozen random"):
-        assert {(arm, n) for n in (1, 5, 10, 50, 100)} <= arms
-    assert ("scratch, longer", 10) in arms
-
-
-def test_the_record_of_the_masked_language_model_holds_five_draws_of_all_arms():
-    record = results.load("07_masked_language_model")
-    assert record["kind"] == "comparison" and record["profile"] == "full" and len(record["seeds"]) >= 5
-    arms = {(row["arm"], row["labels"]) for row in record["scores"]}
-    for arm in ("TF-IDF", "scratch", "frozen random", "frozen (BERT)", "fine-tuned (BERT)"):
-        assert {(arm, n) for n in (10, 50, 200)} <= arms
-    assert ("scratch, longer", 10) in arms
-
-
-# ---------------------------------------------------------------- runs
-
-
-def run(tmp_path, **options):
-    outcome = course.run(out=tmp_path / "out", **options)
-    assert [r.reason() for r in outcome if r.status != "passed"] == []
-    for result in outcome:
-        for cell in code_cells(nbformat.read(result.executed, as_version=4)):
-            assert not [o for o in cell.outputs if o.get("name") == "stderr"], cell.source
-    return outcome
-
-
-@pytest.fixture
-def no_data(monkeypatch):
-    monkeypatch.delenv("KPRETRAIN_DATA", raising=False)
-    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
-
-
-def test_the_course_runs_in_the_fast_profile_offline_on_the_embedded_data(tmp_path, no_data, record_property):
-    outcome = run(tmp_path, profile="fast")
-    assert [r.name for r in outcome] == [path.stem for path in NOTEBOOKS]
-    assert all(r.key_result and r.figures for r in outcome)
-    record_property("seconds", {r.name: round(r.seconds) for r in outcome})
-    print({r.name: round(r.seconds) for r in outcome}, file=sys.stderr)
-
-
-def test_solutions_run(tmp_path, no_data):
-    run(tmp_path, notebooks=ROOT / "notebooks" / "solutions", profile="fast")
-
-
-def test_the_cnn_runs_on_real_mnist(tmp_path):
-    if not (Path(os.environ.get("KPRETRAIN_DATA", "nowhere")) / "mnist.npz").is_file():
-        pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
-    (outcome,) = run(tmp_path, profile="fast", only="03")
-    assert "On mnist" in outcome.key_result
-
-
 class _Stops:
     """What makes the batches of a pass, interrupted at one of them."""
 
@@ -564,3 +506,71 @@ def test_09_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
     assert [row["loss"] for row in again] == pytest.approx([row["loss"] for row in curve], abs=1e-3)
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("stem", ["04_autoencoders", "05_contrastive", "06_gan"])
+def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
+    record = results.load(stem)
+    assert record["kind"] == "comparison" and record["profile"] == "full" and "mnist" in record["data"]
+    assert len(record["seeds"]) >= 5 and len(record["runs"]) >= 3 and record["test_rows"] == 10_000
+    assert record["settings"]["labels_per_class"] == [1, 5, 10, 50, 100]
+    arms = {(row["arm"], row["labels"]) for row in record["scores"]}
+    for arm in ("pixels", "scratch", "frozen random"):
+        assert {(arm, n) for n in (1, 5, 10, 50, 100)} <= arms
+    assert ("scratch, longer", 10) in arms
+
+
+@pytest.mark.parametrize(
+    ("stem", "arms", "sizes"),
+    [
+        ("07_masked_language_model", "TF-IDF; scratch; frozen random; frozen (BERT); fine-tuned (BERT)", (10, 50, 200)),
+        (
+            "09_transfer_resnet",
+            "pixels; scratch; frozen random; last stage (ResNet); frozen, all stages (ResNet)",
+            (5, 20, 50),
+        ),
+        ("10_transfer_bert", "TF-IDF; frozen (BERT); fine-tuned (BERT); frozen, all layers (BERT)", (10, 50, 200)),
+    ],
+)
+def test_records_of_one_pretraining_hold_five_draws_of_each_arm(stem, arms, sizes):
+    record = results.load(stem)
+    assert record["kind"] == "comparison" and record["profile"] == "full"
+    found = {(row["arm"], row["labels"], row["seed"]) for row in record["scores"]}
+    assert {(arm, n, draw) for arm in arms.split("; ") for n in sizes for draw in range(5)} <= found
+
+
+# ---------------------------------------------------------------- runs
+
+
+def run(tmp_path, **options):
+    outcome = course.run(out=tmp_path / "out", **options)
+    assert [r.reason() for r in outcome if r.status != "passed"] == []
+    for result in outcome:
+        for cell in code_cells(nbformat.read(result.executed, as_version=4)):
+            assert not [o for o in cell.outputs if o.get("name") == "stderr"], cell.source
+    return outcome
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    monkeypatch.delenv("KPRETRAIN_DATA", raising=False)
+    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
+
+
+def test_the_course_runs_in_the_fast_profile_offline_on_the_embedded_data(tmp_path, no_data, record_property):
+    outcome = run(tmp_path, profile="fast")
+    assert [r.name for r in outcome] == [path.stem for path in NOTEBOOKS]
+    assert all(r.key_result and r.figures for r in outcome)
+    record_property("seconds", {r.name: round(r.seconds) for r in outcome})
+    print({r.name: round(r.seconds) for r in outcome}, file=sys.stderr)
+
+
+def test_solutions_run(tmp_path, no_data):
+    run(tmp_path, notebooks=ROOT / "notebooks" / "solutions", profile="fast")
+
+
+def test_the_cnn_runs_on_real_mnist(tmp_path):
+    if not (Path(os.environ.get("KPRETRAIN_DATA", "nowhere")) / "mnist.npz").is_file():
+        pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
+    (outcome,) = run(tmp_path, profile="fast", only="03")
+    assert "On mnist" in outcome.key_result
