@@ -1,6 +1,6 @@
 """Seconds and accuracy of a head on cached features, beside training it through the frozen encoder.
 
-    python tests/benchmarks/bench_cached_features.py --rows 10000 --epochs 10
+    python tests/benchmarks/bench_cached_features.py --rows 50000 --epochs 10
 
 Both train the same Dense head with the same optimizer, batches and epochs on the same rows, and both start from
 nothing compiled. "through the encoder" is the usual way: `encoder.trainable = False` and `encoder(x, training=False)`
@@ -62,7 +62,7 @@ def accuracy(model, x, y):
 def main():
     """Print one line for each way, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     dataset = data.load("mnist")
