@@ -6,8 +6,8 @@ Both train the same Dense head with the same optimizer, batches and epochs on th
 nothing compiled. "through the encoder" is the usual way: `encoder.trainable = False` and `encoder(x, training=False)`
 in the model, so each epoch runs all rows through it. "cached features" computes them once with `kpretrain.Features`,
 which counts, and trains on them; "cache warm" is the same a second time, with the features on disk. The encoder was
-trained for an epoch on as many other rows, off the clock. The rows are MNIST, or scikit-learn's digits, repeated, where
-it is not on this machine. CPU seconds are the ones to read where other programs run at the same time.
+trained for an epoch on as many rows, off the clock (where there are enough, on others). The rows are MNIST, or
+scikit-learn's digits, repeated, where it is not on this machine. CPU seconds are the ones to read where other programs run at the same time.
 """
 
 import argparse
