@@ -7,7 +7,8 @@ nothing compiled. "through the encoder" is the usual way: `encoder.trainable = F
 in the model, so each epoch runs all rows through it. "cached features" computes them once with `kpretrain.Features`,
 which counts, and trains on them; "cache warm" is the same a second time, with the features on disk. The encoder was
 trained for an epoch on as many rows, off the clock (where there are enough, on others). The rows are MNIST, or
-scikit-learn's digits, repeated, where it is not on this machine. CPU seconds are the ones to read where other programs run at the same time.
+scikit-learn's digits, repeated, where it is not on this machine. CPU seconds are the ones to read where other programs
+run at the same time.
 """
 
 import argparse
