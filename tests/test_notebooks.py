@@ -441,7 +441,8 @@ class _Stops:
         return self.real(*arguments, **options)
 
 
-def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
+@pytest.mark.parametrize("stage", ["masked", "pairs"])
+def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, stage):
     import json
     from types import SimpleNamespace
 
@@ -451,22 +452,28 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
     import kpretrain as kp
 
     recipe = dict(width=16, length=32, layers=1, heads=2, batch=4, rate=0.15, learning_rate=3e-3)
+    recipe |= dict(pairs=4, span=12, temperature=0.1, pair_learning_rate=3e-3)
     vocabulary = [*kp.text.SPECIAL, *(f"w{k}" for k in range(95))]
-    rows = np.random.default_rng(0).integers(5, 100, (40, 32), dtype="int32")
+    random = np.random.default_rng(0)
+    rows = random.integers(5, 100, (40, 32), dtype="int32")
     given = dict(recipe=recipe, vocabulary=vocabulary, SEED=0, json=json, time=time, keras_hub=keras_hub)
     given["fixed"] = kp.text.mask(rows[:8], 100, 0.15, random=0)
+    given |= {name: [list(random.integers(5, 100, 15)) for _ in range(20)] for name in ("first", "rest")}
+    names = ("new_bert", "compile_bert", "score", "train_in_parts", "partner_loss", "pair_batches", "train_masked")
 
     def train(seed, state=None, stop=None):
-        text = SimpleNamespace(**{name: getattr(kp.text, name) for name in ("masked_inputs", "MaskedRows")})
+        text = SimpleNamespace(**vars(kp.text))
         text.MaskedRows = _Stops(kp.text.MaskedRows, stop)
-        names = ("new_bert", "compile_bert", "score", "train_bert")
-        new_bert, _, _, train_bert = definitions(
-            "07_masked_language_model", *names, kp=SimpleNamespace(text=text), **given
+        new_bert, *_, train_masked, train_pairs = definitions(
+            "07_masked_language_model", *names, "train_pairs", kp=SimpleNamespace(text=text), **given
         )
+        space = train_pairs.__globals__
+        space["pair_batches"] = _Stops(space["pair_batches"], [0, stop])
         keras.utils.set_random_seed(seed)
         task = new_bert(vocabulary)
-        curve = train_bert(task, rows, updates=30, parts=3, state=state)
-        return task, curve
+        if stage == "masked":
+            return task, train_masked(task, rows, updates=30, parts=3, state=state)
+        return task, train_pairs(task, updates=30, parts=3, state=state)
 
     whole, curve = train(0)
     with pytest.raises(KeyboardInterrupt):
@@ -476,6 +483,30 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
     assert len(curve) == 3 and curve[0]["loss"] != curve[2]["loss"]
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_07_partners_are_the_first_line_and_a_piece_of_the_rest():
+    from types import SimpleNamespace
+
+    from kpretrain import text
+
+    lines, rests = [[10 + k] * 3 for k in range(6)], [[20 + k] * 40 for k in range(6)]
+    recipe = dict(pairs=4, span=12, temperature=0.1)
+    given = dict(kp=SimpleNamespace(text=text), recipe=recipe)
+    pair_batches, partner_loss = definitions("07_masked_language_model", "pair_batches", "partner_loss", **given)
+    rows = pair_batches(lines, rests, 3, 0)
+    assert rows.shape == (24, 12) and rows.dtype == np.int32
+    for batch in rows.reshape(3, 2, 4, 12):
+        assert len(set(batch[0, :, 1])) == 4  # each docstring once, or two pieces would both be right
+        np.testing.assert_array_equal(batch[0, :, 1] + 10, batch[1, :, 1])
+    np.testing.assert_array_equal(rows[0, 4:], [text.SEP, *[0] * 7])
+    assert (rows[:, 0] == text.CLS).all() and (rows == text.SEP).sum() == 24
+    # against the definition, written out
+    vectors = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    chances = np.exp(unit[:4] @ unit[4:].T / 0.1)
+    expected = [*-np.log(np.diag(chances) / chances.sum(axis=1)), *-np.log(np.diag(chances) / chances.sum(axis=0))]
+    np.testing.assert_allclose(partner_loss(None, vectors), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_09_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
