@@ -465,7 +465,11 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, sta
         text = SimpleNamespace(**vars(kp.text))
         text.MaskedRows = _Stops(kp.text.MaskedRows, stop)
         new_bert, *_, train_masked, train_pairs = definitions(
-            "07_masked_language_model", *names, "train_pairs", kp=SimpleNamespace(text=text), **given
+            "07_masked_language_model",
+            *names,
+            "train_pairs",
+            kp=SimpleNamespace(text=text, objectives=kp.objectives),
+            **given,
         )
         space = train_pairs.__globals__
         space["pair_batches"] = _Stops(space["pair_batches"], [0, stop])
@@ -488,11 +492,11 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, sta
 def test_07_partners_are_the_first_line_and_a_piece_of_the_rest():
     from types import SimpleNamespace
 
-    from kpretrain import text
+    from kpretrain import objectives, text
 
     lines, rests = [[10 + k] * 3 for k in range(6)], [[20 + k] * 40 for k in range(6)]
     recipe = dict(pairs=4, span=12, temperature=0.1)
-    given = dict(kp=SimpleNamespace(text=text), recipe=recipe)
+    given = dict(kp=SimpleNamespace(text=text, objectives=objectives), recipe=recipe)
     pair_batches, partner_loss = definitions("07_masked_language_model", "pair_batches", "partner_loss", **given)
     rows = pair_batches(lines, rests, 3, 0)
     assert rows.shape == (24, 12) and rows.dtype == np.int32
@@ -501,12 +505,10 @@ def test_07_partners_are_the_first_line_and_a_piece_of_the_rest():
         np.testing.assert_array_equal(batch[0, :, 1] + 10, batch[1, :, 1])
     np.testing.assert_array_equal(rows[0, 4:], [text.SEP, *[0] * 7])
     assert (rows[:, 0] == text.CLS).all() and (rows == text.SEP).sum() == 24
-    # against the definition, written out
     vectors = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    chances = np.exp(unit[:4] @ unit[4:].T / 0.1)
-    expected = [*-np.log(np.diag(chances) / chances.sum(axis=1)), *-np.log(np.diag(chances) / chances.sum(axis=0))]
-    np.testing.assert_allclose(partner_loss(None, vectors), expected, rtol=1e-4, atol=1e-5)
+    found = np.asarray(partner_loss(None, vectors))
+    np.testing.assert_allclose(found, np.full(8, found[0]))
+    assert found[0] == pytest.approx(float(objectives.nt_xent(vectors[:4], vectors[4:], 0.1)), abs=1e-5)
 
 
 def test_09_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
