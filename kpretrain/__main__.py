@@ -52,6 +52,7 @@ def _run(options):
             out=options.out,
             in_place=options.in_place,
             timeout=options.timeout,
+            jobs=options.jobs,
         )
     except course.CourseError as error:
         return _mend(error)
@@ -164,6 +165,13 @@ def _parser():
         default=1800,
         metavar="SECONDS",
         help="limit for one cell, 0 for none (default: 1800)",
+    )
+    run.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)",
     )
     run.add_argument("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
     run.set_defaults(command=_run)

@@ -93,7 +93,7 @@ class Result:
         return f"{self.name}: {self.status}{where}: {self.error}"
 
 
-def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place=False, timeout=1800):
+def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place=False, timeout=1800, jobs=1):
     """Execute the numbered notebooks in order, each from a fresh kernel.
 
     A failing notebook does not keep the others from running. Ctrl-C stops cleanly: what is done is kept.
@@ -113,6 +113,9 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
         Also write a notebook that passed back over its source.
     timeout : float, default=1800
         Seconds that one cell may take; 0 or None sets no limit.
+    jobs : int, default=1
+        Notebooks at a time. On two cores 2 takes less time in all, since a notebook alone leaves a core idle for much
+        of its time; but the seconds that each one shows are longer then.
 
     Returns
     -------
@@ -122,8 +125,10 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     Raises
     ------
     CourseError
-        If the folder, a number or the profile does not exist.
+        If the folder, a number or the profile does not exist, or `jobs` is below 1.
     """
+    if jobs < 1:
+        raise CourseError(f"--jobs is {jobs}; at least one notebook runs at a time.")
     if profile not in PROFILES:
         raise CourseError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
     _refuse_running_loop()
@@ -132,18 +137,23 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     out.mkdir(parents=True, exist_ok=True)
     plans = [_plan(path, out, profile) for path in paths]
     results = [plan.result for plan in plans]
-    progress = _Progress(plans)
+    progress = _Progress(plans, jobs)
     started = time.perf_counter()
-    try:
-        for plan in plans:
+    waiting = iter(plans)
+
+    async def work():
+        for plan in waiting:  # shared by all workers: each plan is taken once
             progress.start_notebook(plan)
-            _run_one(plan, out, profile, in_place, timeout, progress)
+            await _run_one(plan, out, profile, in_place, timeout, progress)
             progress.end_notebook(plan)
             _write_index(results, out, profile, time.perf_counter() - started)
             if plan.result.status == "stopped":
                 break
+
+    try:
+        asyncio.run(_side_by_side([work() for _ in range(jobs)], progress))
     except KeyboardInterrupt:
-        pass  # between two notebooks: what is done stays, the rest is "not run"
+        pass  # what is done stays, the rest is "not run"
     finally:
         progress.close()
     index = _write_index(results, out, profile, time.perf_counter() - started)
@@ -309,7 +319,18 @@ class _ThisPython(KernelSpecManager):
         return KernelSpec(argv=make_ipkernel_cmd(), display_name="Python 3", language="python")
 
 
-def _run_one(plan, out, profile, in_place, timeout, progress):
+async def _side_by_side(workers, progress):
+    """Await all workers while the clock of the progress bar goes on; Ctrl-C reaches each of them."""
+    ticker = asyncio.ensure_future(progress.tick())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker)
+    finally:
+        ticker.cancel()
+
+
+async def _run_one(plan, out, profile, in_place, timeout, progress):
     """Execute one notebook, fill in its result, and write the executed copy."""
     result, notebook = plan.result, plan.notebook
     if notebook is None:
@@ -318,10 +339,7 @@ def _run_one(plan, out, profile, in_place, timeout, progress):
     _clear(notebook)
     notebook.metadata["kpretrain"] = {"profile": profile}
     started = time.perf_counter()
-    try:
-        asyncio.run(_execute(plan, _environment(profile), timeout, progress))
-    except KeyboardInterrupt:  # before the event loop took over, or a second Ctrl-C
-        result.status = "stopped"
+    await _execute(plan, _environment(profile), timeout, progress)
     result.seconds = time.perf_counter() - started
     _drop_widgets(notebook)
     result.figures, result.key_result = _figures(notebook, result.title), _key_result(notebook)
@@ -343,7 +361,6 @@ async def _execute(plan, environment, timeout, progress):
         log=_LOG,
         resources={"metadata": {"path": str(plan.path.parent)}},
     )
-    ticker = asyncio.ensure_future(progress.tick())
     # What the kernel's process itself writes (TensorFlow's start-up lines) would tear the progress bar, and
     # explains a kernel that died.
     log = tempfile.TemporaryFile()
@@ -363,7 +380,6 @@ async def _execute(plan, environment, timeout, progress):
             result.error, result.traceback = await _explain(error, manager, timeout, log)
             _leave_trace(plan, error)
     finally:
-        ticker.cancel()
         if client.kc is not None:
             client.kc.stop_channels()
         if manager.has_kernel:
@@ -378,11 +394,11 @@ async def _execute_cells(client, plan, progress):
             continue
         number += 1
         plan.result.cell, plan.result.source = number, cell.source
-        progress.start_cell(number)
+        progress.start_cell(plan, number)
         started = time.perf_counter()
         await client.async_execute_cell(cell, index, execution_count=number)
         cell.metadata["kpretrain"] = {"seconds": round(time.perf_counter() - started, 2)}
-        progress.end_cell()
+        progress.end_cell(plan)
     plan.result.cell, plan.result.source = None, ""
 
 
@@ -532,12 +548,12 @@ class _Progress:
     # So many expected seconds must pass before this run's pace counts as much as the recorded one.
     PRIOR = 3.0
 
-    def __init__(self, plans):
-        self.plans = len(plans)
-        self.plan, self.done, self.cells, self.number = None, 0, 0, 0
-        self.spent = self.expected = self.current = 0.0
+    def __init__(self, plans, jobs=1):
+        self.plans, self.jobs = len(plans), jobs
+        self.begun = self.ended = self.cells = 0
+        self.running = {}  # path -> (number of the cell, its expected seconds, when it began)
+        self.spent = self.expected = 0.0
         self.ahead = sum(sum(plan.weights) for plan in plans)
-        self.cell_started = time.perf_counter()
         self.bar = None
         if _terminal_has_room():
             self.bar = tqdm(
@@ -548,46 +564,47 @@ class _Progress:
             )
 
     def start_notebook(self, plan):
-        self.plan, self.done, self.number = plan, self.done + 1, 0
-        self.current, self.cell_started = 0.0, time.perf_counter()
+        self.begun += 1
+        self.running[plan.path] = (0, 0.0, time.perf_counter())
         self._show()
         if self.bar is None:
-            line = f"[{self.done}/{self.plans}] {plan.path.stem}: {plan.result.cells} cells"
+            line = f"[{self.begun}/{self.plans}] {plan.path.stem}: {plan.result.cells} cells"
             print(line, file=sys.stderr, flush=True)
 
-    def start_cell(self, number):
-        self.number, self.cell_started = number, time.perf_counter()
-        self.current = self.plan.weights[number - 1]
-        self.ahead -= self.current
+    def start_cell(self, plan, number):
+        expected = plan.weights[number - 1]
+        self.running[plan.path] = (number, expected, time.perf_counter())
+        self.ahead -= expected
         self._show()
 
-    def end_cell(self):
-        self.spent += time.perf_counter() - self.cell_started
-        self.expected += self.current
-        self.current, self.cell_started = 0.0, time.perf_counter()
-        if self.bar is not None:
-            self.bar.update(1)
+    def end_cell(self, plan):
+        number, expected, started = self.running[plan.path]
+        self.spent += time.perf_counter() - started
+        self.expected += expected
+        self.running[plan.path] = (number, 0.0, time.perf_counter())
+        self.cells += 1
+        self._show()
 
     def end_notebook(self, plan):
         result = plan.result
-        # Cells that were not reached are no longer ahead.
-        self.ahead -= sum(plan.weights[self.number :])
-        self.current = 0.0
-        self.cells += result.cells
+        number, *_ = self.running.pop(plan.path)
+        # Cells that were not reached are no longer ahead; the one that failed counts as done, too.
+        self.ahead -= sum(plan.weights[number:])
+        self.cells += result.cells - number + (result.status != "passed" and number > 0)
+        self.ended += 1
         if self.bar is not None:
-            self.bar.n = self.cells
             self._show()
             return
         said = f"{result.name}: passed" if result.status == "passed" else result.reason()
-        left = f", about {duration(round(self.left()))} left" if self.done < self.plans else ""
-        line = f"[{self.done}/{self.plans}] {said} ({duration(result.seconds)}{left})"
+        left = f", about {duration(round(self.left()))} left" if self.ended < self.plans else ""
+        line = f"[{self.ended}/{self.plans}] {said} ({duration(result.seconds)}{left})"
         print(line, file=sys.stderr, flush=True)
 
     def left(self):
         """Return the estimated seconds left."""
-        pace = (self.spent + self.PRIOR) / (self.expected + self.PRIOR)
-        in_cell = time.perf_counter() - self.cell_started
-        return pace * self.ahead + max(pace * self.current - in_cell, 0.0)
+        pace, now = (self.spent + self.PRIOR) / (self.expected + self.PRIOR), time.perf_counter()
+        here = [max(pace * expected - (now - started), 0.0) for _, expected, started in self.running.values()]
+        return max(max(here, default=0.0), (pace * self.ahead + sum(here)) / min(self.jobs, self.plans))
 
     async def tick(self):
         """Keep the clock of the bar going while a long cell runs."""
@@ -602,8 +619,12 @@ class _Progress:
     def _show(self):
         if self.bar is None:
             return
-        where = f"cell {self.number} of {self.plan.result.cells}" if self.number else "starting the kernel"
-        self.bar.set_description_str(f"{self.plan.path.stem}, {where}", refresh=False)
+        where = [
+            f"{path.stem}, cell {number}" if number else f"{path.stem}, starting the kernel"
+            for path, (number, *_) in self.running.items()
+        ]
+        self.bar.n = self.cells
+        self.bar.set_description_str("; ".join(where), refresh=False)
         self.bar.set_postfix_str(f"about {duration(round(self.left()))} left", refresh=True)
 
 

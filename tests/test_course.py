@@ -287,10 +287,13 @@ def test_recorded_seconds_weigh_the_time_left(tmp_path):
     progress = course._Progress([plan])
     assert progress.left() == pytest.approx(60, abs=1)
     progress.start_notebook(plan)
-    progress.start_cell(1)
-    progress.cell_started -= 60  # the cell took twice as long as before
-    progress.end_cell()
+    progress.start_cell(plan, 1)
+    number, expected, started = progress.running[plan.path]
+    progress.running[plan.path] = (number, expected, started - 60)  # the cell took twice as long as before
+    progress.end_cell(plan)
     assert 50 < progress.left() < 60
+    pair = [plan, course._plan(write_notebook(tmp_path, "01_b.ipynb", "1", "2", "3"), tmp_path / "out", "fast")]
+    assert course._Progress(pair, 2).left() == pytest.approx((60 + 3) / 2, abs=1)
     assert [course.duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
         "8.4 s",
         "1 min 00 s",
@@ -358,6 +361,34 @@ def test_control_c_keeps_what_is_done(tmp_path):
     assert "1 passed, 1 stopped, 1 not run" in (tmp_path / "out" / "index.html").read_text()
     for process in map(int, pids.read_text().split()):
         wait_until(lambda process=process: not is_alive(process), 5)
+
+
+def test_two_jobs_run_side_by_side_and_in_order(tmp_path, capsys):
+    """Each notebook waits for a file that the other one writes: alone, neither would end."""
+    notebooks = tmp_path / "nb"
+    meet = (
+        "import pathlib, time\npathlib.Path({mine!r}).touch()\n"
+        "while not pathlib.Path({other!r}).exists():\n    time.sleep(0.05)"
+    )
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    write_notebook(notebooks, "00_a.ipynb", meet.format(mine=a, other=b), "print('met')")
+    write_notebook(notebooks, "01_b.ipynb", meet.format(mine=b, other=a), "1 / 0", "2")
+    write_notebook(notebooks, "02_c.ipynb", "print('then')")
+    found = course.run(notebooks, out=tmp_path / "out", timeout=60, jobs=2)
+    assert [(result.name, result.status) for result in found] == [
+        ("00_a", "passed"),
+        ("01_b", "failed"),
+        ("02_c", "passed"),
+    ]
+    assert found[1].cell == 2 and "met" in outputs_text(tmp_path / "out" / "00_a.ipynb")
+    told = capsys.readouterr().err
+    assert told.index("[2/3] 01_b: 3 cells") < told.index("] 00_a: passed") and "[3/3]" in told
+
+
+def test_jobs_below_one_are_refused(tmp_path, capsys):
+    write_notebook(tmp_path / "nb", "00_a.ipynb", "1")
+    assert main(["run", "--notebooks", str(tmp_path / "nb"), "--jobs", "0"]) == 2
+    assert "at least one" in capsys.readouterr().err
 
 
 def test_no_arguments_prints_help(capsys):
