@@ -19,7 +19,7 @@ def test_the_two_commands_set_up_everything_themselves():
     main, tests = [" ".join(block.replace("\\\n", " ").split()) for block in BLOCKS[:2]]
     for command in (main, tests):
         assert command.startswith("python3 -m venv .venv && .venv/bin/python -m pip install")
-    assert main.endswith(".venv/bin/python -m kpretrain run")
+    assert main.endswith(".venv/bin/python -m kpretrain run --jobs 2")
     assert tests.endswith(".venv/bin/python -m pytest")
     extra = re.search(r'"\.\[(\w+)\]"', tests).group(1)
     assert f"{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf8")
