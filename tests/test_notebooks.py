@@ -554,22 +554,34 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
 
 
 @pytest.mark.parametrize(
-    ("stem", "arms", "sizes"),
+    ("stem", "arms", "sizes", "runs"),
     [
-        ("07_masked_language_model", "TF-IDF; scratch; frozen random; frozen (BERT); fine-tuned (BERT)", (10, 50, 200)),
+        (
+            "07_masked_language_model",
+            "TF-IDF; scratch; frozen random; frozen (LSA); frozen (BERT); fine-tuned (BERT)",
+            (10, 50, 200),
+            2,
+        ),
+        (
+            "08_causal_language_model",
+            "TF-IDF; scratch; frozen random; frozen (GPT); fine-tuned (GPT)",
+            (10, 50, 200),
+            1,
+        ),
         (
             "09_transfer_resnet",
             "pixels; scratch; frozen random; last stage (ResNet); frozen, all stages (ResNet)",
             (5, 20, 50),
+            1,
         ),
-        ("10_transfer_bert", "TF-IDF; frozen (BERT); fine-tuned (BERT); frozen, all layers (BERT)", (10, 50, 200)),
+        ("10_transfer_bert", "TF-IDF; frozen (BERT); fine-tuned (BERT); frozen, all layers (BERT)", (10, 50, 200), 1),
     ],
 )
-def test_records_of_one_pretraining_hold_five_draws_of_each_arm(stem, arms, sizes):
+def test_records_of_texts_and_transfer_hold_five_draws_of_each_arm(stem, arms, sizes, runs):
     record = results.load(stem)
-    assert record["kind"] == "comparison" and record["profile"] == "full"
+    assert record["kind"] == "comparison" and record["profile"] == "full" and len(record["runs"]) == runs
     found = {(row["arm"], row["labels"], row["seed"]) for row in record["scores"]}
-    assert {(arm, n, draw) for arm in arms.split("; ") for n in sizes for draw in range(5)} <= found
+    assert {(arm, n, draw) for arm in arms.split("; ") for n in sizes for draw in range(5 * runs)} <= found
 
 
 # ---------------------------------------------------------------- runs
