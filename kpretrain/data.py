@@ -76,6 +76,11 @@ class Dataset:
         """The rows of `train` without their labels."""
         return self.train.x
 
+    def every(self, step):
+        """Return a Dataset of every `step`-th row of each part, for a quick look; `removed` stays as it is."""
+        parts = {name: getattr(self, name) for name in ("train", "validation", "test")}
+        return replace(self, **{name: Part(part.x[::step], part.y[::step]) for name, part in parts.items()})
+
     def __repr__(self):
         sizes = ", ".join(f"{len(getattr(self, part).y):,} {part}" for part in ("train", "validation", "test"))
         text = f"{self.name}: {sizes} rows in {len(self.class_names)} classes, from {self.source}"

@@ -37,6 +37,15 @@ def part_of(dataset, row):
     return {part for part in PARTS if row in set(getattr(dataset, part).x)}
 
 
+def test_every_nth_row_of_each_part_keeps_its_label():
+    rows = data.Part(np.arange(10)[:, None], np.arange(10) % 3)
+    whole = data.Dataset("some", rows, rows, data.Part(rows.x[:4], rows.y[:4]), ["a", "b", "c"], "here")
+    thin = whole.every(3)
+    assert sizes(thin) == (4, 4, 2) and sizes(whole.every(1)) == sizes(whole) == (10, 10, 4)
+    assert thin.train.x[:, 0].tolist() == [0, 3, 6, 9] and thin.train.y.tolist() == [0, 0, 0, 0]
+    assert thin.name == "some" and thin.class_names == ["a", "b", "c"]
+
+
 # ------------------------------------------------------------------------------------------------ MNIST
 
 
