@@ -125,6 +125,7 @@ class Stored(keras.utils.PyDataset):
 def training(steps, batch_size=64):
     """Return the two ways to train one small BERT for so many batches."""
     backbone = keras_hub.models.BertBackbone(V, 2, 2, 128, 512, max_sequence_length=128)
+    backbone.get_layer("pooled_dense").trainable = False  # masked tokens do not train it
     task = keras_hub.models.BertMaskedLM(backbone, None)
     model = keras.Model(task.input, task.output)
     model.compile(keras.optimizers.AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
