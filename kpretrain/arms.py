@@ -240,7 +240,7 @@ def _network_arms(dataset, encoder, common, training, scratch_rate, seconds, ext
         extra_updates = round(seconds / _update_seconds(scratch, dataset.train))
     if extra_updates:
         estimator = FineTune(**(scratch.get_params(deep=False) | {"updates": training["updates"] + extra_updates}))
-        arms[longer] = Arm(estimator, note=f"{extra_updates} more updates, for {seconds:.0f} s of pretraining")
+        arms[longer] = Arm(estimator, note=f"{extra_updates} more updates; the pretraining took {seconds:.0f} s")
     arms["frozen random"] = Arm(_linear(Features(blank, weights="random", **common)))
     arms[frozen] = Arm(_linear(Features(encoder, **common)), ("scratch", "frozen random"), seconds)
     rivals = [rival for rival in ("scratch", longer) if rival in arms]

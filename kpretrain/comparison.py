@@ -737,9 +737,11 @@ class Comparison:
         ]
         told = rows.dropna(subset="p")
         seen = [smallest_difference(row.error, row.freedom, 0.05 / tests) for row in told.itertuples()]
-        power = f" A difference of {_span(seen)} points could have been seen (80 % power)." if seen else ""
-        if seen and min(seen) >= 100:
-            power = " With so few draws no difference at all could have been told."
+        possible = [points for points in seen if points < 100]
+        power = " These draws are too few, or too far apart, for any difference to be told." if seen else ""
+        if possible:
+            where = ", at some of these sizes" if len(possible) < len(seen) else ""
+            power = f" A difference of {_span(possible)} points could have been seen{where} (80 % power)."
         return f"{arm} against {against}: {'; '.join(parts)}.{power}"
 
     def record(self, *, name, title="", command=""):

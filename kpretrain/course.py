@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import joblib
 import nbformat
 from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client import AsyncKernelManager
@@ -151,7 +152,8 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
                 break
 
     try:
-        asyncio.run(_side_by_side([work() for _ in range(jobs)], progress))
+        with _variables(**_shared_cores(jobs)):
+            asyncio.run(_side_by_side([work() for _ in range(jobs)], progress))
     except KeyboardInterrupt:
         pass  # what is done stays, the rest is "not run"
     finally:
@@ -219,6 +221,13 @@ def _variables(**values):
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _shared_cores(jobs):
+    """Environment variables: the linear algebra of kernels side by side, all cores each, is many times slower."""
+    if jobs == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, joblib.cpu_count() // jobs))}
 
 
 def exit_code(results):

@@ -491,6 +491,20 @@ def test_a_difference_that_is_there_is_found_and_its_sign():
     assert "conditional on this test set and on the one encoder" in verdict and "could have been seen" in verdict
 
 
+@pytest.mark.parametrize(
+    ("spread", "draws", "said"),
+    [
+        (1.0, 3, r"A difference of [\d.]+ to [\d.]+ points could have been seen \(80 % power\)\."),
+        (40.0, 3, r"A difference of \d\d\.\d points could have been seen, at some of these sizes \(80 % power\)\."),
+        (40.0, 2, r"These draws are too few, or too far apart, for any difference to be told\."),
+    ],
+)
+def test_no_verdict_speaks_of_a_difference_above_100_points(spread, draws, said):
+    arms = {"good": (60, spread), "scratch": (55, 0.1)}
+    verdict = bench.simulate(np.random.default_rng(0), arms, sizes=(5, 50), draws=draws).verdict()
+    assert re.search(said + "$", verdict.splitlines()[0])
+
+
 def test_differences_are_fast():
     comparison = bench.simulate(
         np.random.default_rng(0), {f"arm {k}": (97.0, 0.8) for k in range(6)}, sizes=(1, 5, 10, 50)

@@ -385,6 +385,17 @@ def test_two_jobs_run_side_by_side_and_in_order(tmp_path, capsys):
     assert told.index("[2/3] 01_b: 3 cells") < told.index("] 00_a: passed") and "[3/3]" in told
 
 
+@pytest.mark.parametrize(("jobs", "own", "expected"), [(1, None, None), (64, None, "1"), (64, "3", "3")])
+def test_notebooks_side_by_side_share_the_cores(tmp_path, monkeypatch, jobs, own, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    write_notebook(tmp_path / "nb", "00_a.ipynb", "import os\nprint('threads:', os.environ.get('OMP_NUM_THREADS'))")
+    course.run(tmp_path / "nb", out=tmp_path / "out", timeout=60, jobs=jobs)
+    assert f"threads: {expected}\\n" in outputs_text(tmp_path / "out" / "00_a.ipynb")
+    assert os.environ.get("OMP_NUM_THREADS") == own
+
+
 def test_jobs_below_one_are_refused(tmp_path, capsys):
     write_notebook(tmp_path / "nb", "00_a.ipynb", "1")
     assert main(["run", "--notebooks", str(tmp_path / "nb"), "--jobs", "0"]) == 2
