@@ -866,5 +866,5 @@ def _same(mine, theirs, path):
     if isinstance(mine, dict) and isinstance(theirs, dict):
         for key in dict.fromkeys([*mine, *theirs]):
             _same(mine.get(key), theirs.get(key), f"{path}, {key}")
-    elif mine != theirs:
+    elif mine != theirs and not (mine != mine and theirs != theirs):  # NaN, as in scikit-learn's error_score
         raise ValueError(f"The records cannot be pooled, they differ in: {path} ({mine!r} and {theirs!r}).")

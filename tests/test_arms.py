@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.base import clone
 from sklearn.svm import SVC
 
 from kpretrain import arms, backbones, data
@@ -166,6 +167,18 @@ def named(monkeypatch, seconds):
         return data.read_images_once(rows, (8, 8))[..., :1] if rows.ndim == 1 else rows
 
     monkeypatch.setattr(backbones, "images", lambda name: backbones.Backbone(encoder(), preprocess, seconds))
+
+
+def test_the_tuned_tfidf_chooses_what_fits_the_rows():
+    """Classes that only the order of two words tells apart need pairs."""
+    random = np.random.default_rng(0)
+    y = np.repeat([0, 1], 60)
+    fill = random.choice(["red", "green", "blue"], len(y))
+    texts = np.array([f"{colour} {'up down' if label else 'down up'}" for colour, label in zip(fill, y, strict=True)])
+    arm = arms.tuned_tfidf()
+    fitted = clone(arm.estimator).fit(texts, y)
+    assert fitted.best_params_["tfidfvectorizer__ngram_range"] == (1, 2) and fitted.score(texts, y) == 1
+    assert "six settings" in arm.note and not arm.against
 
 
 def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monkeypatch, capsys):

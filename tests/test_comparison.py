@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -606,6 +607,17 @@ def test_merge_names_what_differs(tmp_path):
     other.facts["versions"]["keras"] = "2.0"
     with pytest.raises(ValueError, match="differ in: versions, keras"):
         first.merge(other)
+
+
+def test_records_with_a_search_inside_can_be_pooled(tmp_path):
+    """scikit-learn's searches hold a NaN among their settings, and NaN is not equal to itself."""
+    arms = {
+        "knn": Arm(GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [1, 2]}, cv=2), "bayes"),
+        "bayes": GaussianNB(),
+    }
+    first, second = (compare(arms, blobs(), [5], [k], folder=tmp_path, progress=False) for k in (0, 1))
+    assert np.isnan(first.facts["settings"]["arms"]["knn"]["estimator"]["error_score"])
+    assert sorted(first.merge(second).table()["seed"].unique()) == [0, 1]
 
 
 def test_encoders_of_different_runs_need_different_names(tmp_path):
