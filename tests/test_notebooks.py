@@ -570,9 +570,9 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
         ),
         (
             "09_transfer_resnet",
-            "pixels; scratch; frozen random; last stage (ResNet); frozen, all stages (ResNet)",
+            "pixels; scratch; last stage (ResNet); frozen random, all stages; frozen, all stages (ResNet)",
             (5, 20, 50),
-            1,
+            2,
         ),
         ("10_transfer_bert", "TF-IDF; frozen (BERT); fine-tuned (BERT); frozen, all layers (BERT)", (10, 50, 200), 1),
     ],
