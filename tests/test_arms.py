@@ -109,7 +109,8 @@ def test_the_pretraining_seconds_become_updates():
         per_update = arms._update_seconds(Timed(encoder(), weights="random"), squares().train)
     assert per_update == pytest.approx(0.1)
     found = arms.images(squares(), encoder(), updates=3, pretraining_seconds=2.0)
-    assert found["scratch, longer"].estimator.updates > 3 and "the pretraining took 2 s" in found["scratch, longer"].note
+    longer = found["scratch, longer"]
+    assert longer.estimator.updates > 3 and "the pretraining took 2 s" in longer.note
 
 
 def test_rows_of_another_kind_are_refused():
