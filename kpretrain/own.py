@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 
 from . import arms as standard
 from . import data, notebook, page
-from .comparison import _FEW_TEST_ROWS, _few, _per_class, _time, as_markdown, compare, label_sizes
+from .comparison import as_markdown, compare, label_sizes
+from .comparison import few_test_rows as _few
+from .comparison import per_class as _per_class
+from .comparison import round_time as _time
+from .comparison.words import FEW_TEST_ROWS as _FEW_TEST_ROWS
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so

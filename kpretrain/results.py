@@ -179,9 +179,10 @@ def caption(record):
     minutes = sum(record["seconds"]) / 60
     what = f"{len(record['seeds'])} run(s) of the notebook"
     if record.get("kind") == "comparison":
+        rows = "new test rows" if "hits" in record else "the same test rows"
         what = (
-            f"percent correct of {record['test_rows']:,} test rows with 95 % t intervals, {len(record['seeds'])} draws "
-            f"of labels, {len(record['runs'])} pretraining run(s), the comparison alone"
+            f"percent correct of {record['test_rows']:,} test rows with 95 % intervals for new draws of labels and "
+            f"{rows}; {len(record['seeds'])} draws, {len(record['runs'])} pretraining run(s), the comparison alone"
         )
     return (
         f"Stored record: {what}, {minutes:.0f} minutes in all on "

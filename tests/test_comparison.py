@@ -1,39 +1,28 @@
-"""compare: the same draws for all, nothing run twice, the same scores bit for bit, and statistics that hold."""
+"""compare: the same draws for all, nothing run twice, the same scores bit for bit."""
 
-import importlib.util
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
-import scipy.stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kpretrain import results
 from kpretrain.arms import Arm
-from kpretrain.comparison import Comparison, ComparisonError, _holm, compare, label_sizes, smallest_difference
+from kpretrain.comparison import ComparisonError, compare, label_sizes
 from kpretrain.data import Dataset, Part
-
-_BENCHMARK = Path(__file__).parent / "benchmarks" / "bench_intervals.py"
-_spec = importlib.util.spec_from_file_location("bench_intervals", _BENCHMARK)
-bench = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(bench)
 
 
 def blobs(rows=40, test=150, classes=3, seed=0):
@@ -112,7 +101,7 @@ def test_table_holds_every_cell_once(small):
     table = small.table()
     assert len(table) == 3 * 3 * 4 and not table.duplicated(["arm", "labels", "seed", "run"]).any()
     assert table["arm"].unique().tolist() == list(ARMS) and table["score"].between(0, 100).all()
-    assert table["pretraining_seconds"].tolist() == [0] * 24 + [7] * 12 and table["peak_memory_gb"].isna().all()
+    assert table["pretraining_seconds"].tolist() == [0] * 24 + [7] * 12
 
 
 def test_only_keeps_an_arm_to_its_sizes(tmp_path):
@@ -235,13 +224,6 @@ def test_results_do_not_depend_on_n_jobs(small, tmp_path):
     pd.testing.assert_frame_equal(scores(found), scores(small))
 
 
-def test_a_backend_without_generators_runs_in_batches(small, tmp_path):
-    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):  # Ray's backend is derived from this one
-        found = compare({"forest": ARMS["forest"]}, blobs(), [1, 5], 4, folder=tmp_path, progress=False)
-    expected = scores(small).query("arm == 'forest' and labels < 20").reset_index(drop=True)
-    pd.testing.assert_frame_equal(scores(found), expected)
-
-
 def test_a_dask_cluster_gives_the_same(small, tmp_path):
     distributed = pytest.importorskip("dask.distributed")
     settings = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -250,13 +232,6 @@ def test_a_dask_cluster_gives_the_same(small, tmp_path):
             found = compare(ARMS, blobs(), [1, 5, 20], 4, folder=tmp_path, progress=False)
     pd.testing.assert_frame_equal(scores(found), scores(small))
     assert len(list(tmp_path.iterdir())) == 36
-
-
-def test_peak_memory_is_measured_in_a_fresh_process(tmp_path):
-    ballast = np.ones(60_000_000)  # 0.5 GB here must not be counted there
-    found = compare({"bayes": GaussianNB()}, blobs(), [2], 2, folder=tmp_path, progress=False, memory=True)
-    assert ballast.sum() and 0.05 < found.table()["peak_memory_gb"].min() <= found.table()["peak_memory_gb"].max() < 3
-    assert found.table()["peak_memory_gb"].nunique() == 1 and "peak memory, GB" in found.summary()
 
 
 # ---------------------------------------------------------------- bad input, and results that need a word
@@ -301,8 +276,11 @@ def test_bad_parts_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"the test part holds 1 class\(es\)"):
         run(test=Part(data.test.x[:20], np.ones(20, int)))
     left = data.train.y != 1
-    with pytest.raises(ValueError, match="class 'kind 1' has 0 training rows"):
+    with pytest.raises(ValueError, match="the test part holds kind 1, which no training row is of"):
         run(train=Part(data.train.x[left], data.train.y[left]))
+    with pytest.raises(ValueError, match="class 'kind 1' has 0 training rows"):
+        tested = data.test.y != 1
+        run(Part(data.train.x[left], data.train.y[left]), Part(data.test.x[tested], data.test.y[tested]))
 
 
 def test_an_arm_that_fails_is_named_and_finished_cells_stay(tmp_path):
@@ -331,8 +309,9 @@ def test_the_plan_is_printed_first(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("3 arms (linear; forest; neighbour), 1, 5 and 20 labels per class, 4 draws: 36 cells.\n")
-    expected = smallest_difference(np.hypot(2, 30 * np.sqrt(2 / 450)) / 2, 3, 0.05 / 6)
-    assert "80 % power, 6 comparisons" in out and f"{expected:.1f} if the differences also vary by 2 points" in out
+    assert re.search(
+        r"^With 4 draws and 450 test rows, differences of about \d+ points and more can be told \(2 con", out, re.M
+    )
     assert re.search(r"^About \d+ s for 33 cells\.$", out, flags=re.M)
     compare(ARMS, blobs(), [1], 1, folder=tmp_path)
     assert "One draw gives no interval" in capsys.readouterr().out
@@ -378,314 +357,35 @@ def test_few_test_rows_are_told(tmp_path, capsys):
     )
 
 
-# ---------------------------------------------------------------- statistics
-
-
-def test_differences_agree_with_scipy(small):
-    table, found = small.table(), small.differences()
-    assert found["labels"].tolist() == [1, 5, 20] * 2 and (found["draws"] == 4).all() and (found["runs"] == 1).all()
-    for row in found.itertuples():
-        one, other = (
-            table[(table["arm"] == a) & (table["labels"] == row.labels)]["score"].to_numpy() for a in row[1:3]
-        )
-        if np.var(one - other) < 0.02:
-            continue
-        expected = scipy.stats.ttest_rel(one, other)
-        interval = expected.confidence_interval()
-        assert (row.points, row.low, row.high, row.p) == pytest.approx(
-            ((one - other).mean(), interval.low, interval.high, expected.pvalue)
-        )
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(_holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(_holm(np.array([0.02, np.nan, 0.5])), [0.06, np.nan, 1])
-    assert len(_holm(np.array([]))) == 0
-
-
-@pytest.mark.parametrize(("freedom", "alpha"), [(2, 0.05), (4, 0.05 / 9), (29, 0.01)])
-def test_smallest_difference_is_found_in_four_of_five(freedom, alpha):
-    random, size = np.random.default_rng(0), 400_000
-    shift = smallest_difference(1.0, freedom, alpha)
-    t = (random.normal(size=size) + shift) / np.sqrt(random.chisquare(freedom, size) / freedom)
-    assert np.mean(abs(t) > scipy.stats.t.isf(alpha / 2, freedom)) == pytest.approx(0.8, abs=0.004)
-
-
-def from_rows(rows, test_rows=1000, against=None, **columns):
-    table = pd.DataFrame(rows, columns=["arm", "labels", "seed", "score"]).assign(**columns)
-    return Comparison(table, against or {"arm": ["scratch"]}, test_rows)
-
-
-def curves(arm, scratch, sizes, draws=4, spread=0.1):
-    """Rows of two arms with parallel noise (draws,) on their curves (sizes,)."""
-    noise = np.random.default_rng(0).normal(0, spread, (draws, 2))
-    pairs = [("arm", arm, 0), ("scratch", scratch, 1)]
-    rows = [
-        (name, n, k, mean + noise[k, i])
-        for name, means, i in pairs
-        for n, mean in zip(sizes, means, strict=False)
-        for k in range(draws)
-    ]
-    return from_rows(rows)
-
-
-def test_equal_scores_prove_nothing():
-    rows = [(arm, 5, k, score) for arm, score in (("arm", 99.1), ("scratch", 99.0)) for k in range(3)]
-    row = from_rows(rows).differences().iloc[0]
-    half = scipy.stats.t.isf(0.025, 2) * np.sqrt((100 / 1000) ** 2 / 6 / 3)
-    assert (row["low"], row["high"]) == pytest.approx((0.1 - half, 0.1 + half)) and row["p"] > 0.05
-
-
-def test_one_draw_has_no_interval():
-    found = from_rows([("arm", 5, 0, 95.0), ("scratch", 5, 0, 90.0)])
-    row = found.differences().iloc[0]
-    assert row["points"] == 5 and np.isnan([row["low"], row["high"], row["p"], row["p_holm"]]).all()
-    assert "arm against scratch: no interval, so nothing is claimed at 5 labels per class" in found.verdict()
-    assert found.summary().loc["arm", "5 labels"] == "95.0 (no interval)"
-    found.plot()
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_runs_are_the_level(shared):
-    random = np.random.default_rng(1)
-    found = bench.simulate(random, bench.CASES["98.5 and 97"], runs=3, draws=4, run_spread=0.5, shared=shared)
-    row, table = found.differences().iloc[0], found.table()
-    wide = table.pivot(index=["run", "seed"], columns="arm", values="score")
-    gap = wide["pretrained"] - wide["scratch"]
-    expected = results.interval(gap.groupby("run").mean())
-    assert row["runs"] == 3 and row["draws"] == (4 if shared else 12) and row["points"] == pytest.approx(expected[0])
-    if not shared:
-        assert (row["low"], row["high"]) == pytest.approx(expected[1:])
-    assert row["low"] <= expected[1] and "3 pretraining runs" in found.verdict()
-
-
-def test_partly_shared_draws_are_refused():
-    rows = [(arm, 5, k, 90.0 + k) for arm in ("arm", "scratch") for k in (0, 1, 1, 2)]
-    with pytest.raises(ValueError, match=r"the same draws .* or none in common"):
-        from_rows(rows, run=["a", "a", "b", "b"] * 2)
-
-
-@pytest.mark.parametrize("test_rows", [1_000, 10_000])
-@pytest.mark.parametrize("case", ["98.5 and 97", "98.5 and 97, wider", "equal"])
-def test_intervals_hold_the_known_difference(case, test_rows):
-    """200 simulations of a right interval give 180 to 198 hits (more than 3 standard errors each way)."""
-    assert 0.90 <= bench.coverage(bench.CASES[case], 200, test_rows=test_rows) <= 0.99
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_intervals_hold_for_new_runs(shared):
-    settings = {"runs": 3, "draws": 2, "shared": shared, "run_spread": 0.5}
-    assert bench.coverage(bench.CASES["98.5 and 97"], 200, **settings) >= 0.90
-
-
-def test_equal_arms_are_seldom_told_apart():
-    assert bench.false_claims(200, arms=4, sizes=(5, 10, 50)) <= 0.05
-
-
-def test_a_difference_that_is_there_is_found_and_its_sign():
-    verdict = bench.simulate(
-        np.random.default_rng(0), {"good": (99, 0.1), "bad": (90, 0.5), "scratch": (97, 0.2)}, sizes=(5, 10)
-    ).verdict()
-    assert "undecided is what is clear of zero only without it" in verdict
-    assert "good against scratch: it helps at 5 and 10 labels per class (+2" in verdict
-    assert "bad against scratch: it hurts at 5 and 10 labels per class (-" in verdict
-    assert "conditional on this test set and on the one encoder" in verdict and "could have been seen" in verdict
-
-
-@pytest.mark.parametrize(
-    ("spread", "draws", "said"),
-    [
-        (1.0, 3, r"A difference of [\d.]+ to [\d.]+ points could have been seen \(80 % power\)\."),
-        (40.0, 3, r"A difference of \d\d\.\d points could have been seen, at some of these sizes \(80 % power\)\."),
-        (40.0, 2, r"These draws are too few, or too far apart, for any difference to be told\."),
-    ],
-)
-def test_no_verdict_speaks_of_a_difference_above_100_points(spread, draws, said):
-    arms = {"good": (60, spread), "scratch": (55, 0.1)}
-    verdict = bench.simulate(np.random.default_rng(0), arms, sizes=(5, 50), draws=draws).verdict()
-    assert re.search(said + "$", verdict.splitlines()[0])
-
-
-def test_differences_are_fast():
-    comparison = bench.simulate(
-        np.random.default_rng(0), {f"arm {k}": (97.0, 0.8) for k in range(6)}, sizes=(1, 5, 10, 50)
-    )
-    seconds = []
-    for _ in range(7):
-        started = time.perf_counter()
-        comparison.differences()
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.02
-
-
-# ---------------------------------------------------------------- labels saved
-
-
-def test_labels_saved_finds_the_crossing():
-    sizes = (1, 10, 100)
-    saved = curves((75, 85, 95), (50, 70, 90), sizes).labels_saved("arm")
-    # scratch gains 20 points for each factor of ten: 75 % at 10 ** 1.25, 85 % at 10 ** 1.75
-    assert saved["labels"].tolist() == [1, 10, 100] and saved["needed"].tolist()[2] == "more than 100"
-    assert saved["needed"][0] == pytest.approx(10**1.25, rel=0.05) and saved["needed"][1] == pytest.approx(56, rel=0.05)
-    assert saved["low"][0] < saved["needed"][0] < saved["high"][0] and saved["saved"][0] == saved["needed"][0] - 1
-    assert saved["saved"][2] == "more than 0" and saved["low"][2] == "more than 100"
-
-
-def test_labels_saved_is_the_inverted_test():
-    """At the ends of the interval, the paired t test of the arm against the interpolated rival has p = 0.05."""
-    found = curves((75, 85, 95), (50, 70, 90), (1, 10, 100), spread=1.0)
-    row = found.labels_saved("arm").iloc[0]
-    wide = found.table().pivot(index="seed", columns=["arm", "labels"], values="score")
-    for end in (row["low"], row["high"]):
-        part = np.log10(end) - 1
-        rival = wide["scratch", 10] * (1 - part) + wide["scratch", 100] * part
-        assert scipy.stats.ttest_rel(wide["arm", 1], rival).pvalue == pytest.approx(0.05, abs=0.01)
-
-
-def test_labels_saved_is_censored_or_unknown_where_it_must_be():
-    below = curves((40,), (50, 70), (1, 10))
-    below = below.labels_saved("arm")
-    assert below.iloc[0].tolist() == [1, "fewer than 1", "fewer than 1", "fewer than 1", "fewer than 0"]
-    noisy = curves((60,), (59, 61), (1, 10), spread=8).labels_saved("arm")
-    assert noisy.iloc[0].tolist() == [1, *["cannot be estimated"] * 4]
-    assert (curves((75,), (70,), (5,)).labels_saved("arm").iloc[0, 1:] == "cannot be estimated").all()
-    single = curves((60,), (50, 70), (1, 10), draws=1).labels_saved("arm").iloc[0]
-    assert single["needed"] == pytest.approx(10**0.5, rel=0.1) and single["low"] == "cannot be estimated"
-    with pytest.raises(ValueError, match="no arm 'nobody'"):
-        curves((75,), (70,), (5,)).labels_saved("nobody")
-
-
-# ---------------------------------------------------------------- records
-
-
-def test_save_and_load(small, tmp_path):
-    record = small.save(tmp_path / "new" / "04_demo.json", title="A demo", command="python demo.py")
-    again = Comparison.load(tmp_path / "new" / "04_demo.json")
-    pd.testing.assert_frame_equal(again.table(), small.table())
-    assert again.verdict() == small.verdict() and again.markdown_table() == small.markdown_table()
-    assert record["kind"] == "comparison" and record["name"] == "04_demo" and len(record["scores"]) == 36
-    assert record["settings"]["arms"]["linear"]["estimator"]["class"] == "Pipeline" and record["seeds"] == [0, 1, 2, 3]
-    assert "data: made here. Made again by `python demo.py`." in results.caption(record)
-    assert Comparison.load(record).save(tmp_path / "04_demo.json", title="A demo", command="python demo.py") == record
-    for text in ("{", "[]", '{"kind": "other"}', '{"kind": "comparison"}'):
-        (tmp_path / "bad.json").write_text(text)
-        with pytest.raises(ValueError, match=r"bad\.json: not a readable record"):
-            Comparison.load(tmp_path / "bad.json")
-
-
-def test_thirty_students_make_thirty_draws(tmp_path):
-    arms = {"bayes": Arm(GaussianNB(), against="linear"), "linear": LogisticRegression()}
-    parts = [compare(arms, blobs(), [1, 5], [k], folder=tmp_path, progress=False) for k in range(6)]
-    paths = [tmp_path / f"student{k}.json" for k in range(6)]
-    for part, path in zip(parts, paths, strict=True):
-        part.save(path)
-    merged = Comparison.load(paths[0]).merge(*map(Comparison.load, paths[1:]))
-    whole = compare(arms, blobs(), [1, 5], 6, folder=tmp_path, progress=False)
-    pd.testing.assert_frame_equal(merged.differences(), whole.differences())
-    assert (merged.differences()["draws"] == 6).all() and merged.verdict() == whole.verdict()
-    with pytest.raises(ValueError, match="stands twice"):
-        merged.merge(parts[2])
-
-
-def test_merge_names_what_differs(tmp_path):
-    def run(arms, dataset=None, sizes=(1, 5), **settings):
-        return compare(arms, dataset or blobs(), sizes, [0], folder=tmp_path, progress=False, **settings)
-
-    arms = {"knn": Arm(KNeighborsClassifier(1), against="bayes"), "bayes": GaussianNB()}
-    first = run(arms)
-    with pytest.raises(ValueError, match="differ in: settings, arms, knn, estimator, n_neighbors"):
-        first.merge(run(arms | {"knn": Arm(KNeighborsClassifier(2), against="bayes")}))
-    with pytest.raises(ValueError, match="differ in: settings, labels_per_class"):
-        first.merge(run(arms, sizes=(1, 4)))
-    with pytest.raises(ValueError, match="differ in: settings, rows"):
-        first.merge(run(arms, blobs(seed=1)))
-    with pytest.raises(ValueError, match="differ in: against, knn"):
-        first.merge(run(arms | {"knn": KNeighborsClassifier(1)}))
-    with pytest.raises(ValueError, match="differ in: settings, arms, svm"):
-        first.merge(run(arms | {"svm": LogisticRegression()}))
-    other = compare(arms, blobs(), (1, 5), [1], folder=tmp_path, progress=False)
-    other.facts["versions"]["keras"] = "2.0"
-    with pytest.raises(ValueError, match="differ in: versions, keras"):
-        first.merge(other)
-
-
-def test_records_with_a_search_inside_can_be_pooled(tmp_path):
-    """scikit-learn's searches hold a NaN among their settings, and NaN is not equal to itself."""
-    arms = {
-        "knn": Arm(GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [1, 2]}, cv=2), "bayes"),
-        "bayes": GaussianNB(),
-    }
-    first, second = (compare(arms, blobs(), [5], [k], folder=tmp_path, progress=False) for k in (0, 1))
-    assert np.isnan(first.facts["settings"]["arms"]["knn"]["estimator"]["error_score"])
-    assert sorted(first.merge(second).table()["seed"].unique()) == [0, 1]
-
-
-def test_encoders_of_different_runs_need_different_names(tmp_path):
-    keras = pytest.importorskip("keras")
-
-    from kpretrain.transfer import Features
-
-    def run(seed, **settings):
-        keras.utils.set_random_seed(seed)
-        encoder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
-        frozen = make_pipeline(Features(encoder), LogisticRegression())
-        arms = {"frozen": Arm(frozen, "linear", 3.0), "linear": LogisticRegression()}
-        return compare(arms, blobs(), [5], 3, folder=tmp_path, progress=False, **settings)
-
-    with pytest.raises(ValueError, match=r"in the run '', \['frozen'\] differ"):
-        run(0).merge(run(1))
-    merged = run(0, run="first").merge(run(1, run="second"), run(2, run="third"))
-    assert merged.differences()["runs"].tolist() == [3] and sorted(merged.table()["run"].unique()) == [
-        "first",
-        "second",
-        "third",
-    ]
-    assert "3 s to frozen" in merged.verdict()
-
-
-class Neighbourly(GaussianNB):
-    """An arm that holds a graph over learned features, which is another one in each pretraining run."""
-
-    def __init__(self, graph=None):
-        super().__init__()
-        self.graph = graph
-
-
-def test_graphs_of_different_runs_can_be_pooled(tmp_path):
-    def run(number, rows=6):
-        graph = scipy.sparse.eye_array(rows) * (number + 1.0)
-        arms = {"graph": Arm(Neighbourly(graph), "linear", 3.0), "linear": LogisticRegression()}
-        return compare(arms, blobs(), [5], 3, folder=tmp_path, progress=False, run=str(number))
-
-    assert run(0).merge(run(1)).differences()["runs"].tolist() == [2]
-    with pytest.raises(ValueError, match="differ in: settings, arms, graph, estimator, graph"):
-        run(0).merge(run(1, rows=7))
-
-
-def test_summary_and_plot(small):
-    table = small.summary()
-    assert table.index.tolist() == list(ARMS)
-    assert table.columns.tolist() == ["1 label", "5 labels", "20 labels", "seconds a fit", "pretraining seconds"]
-    one = small.table().query("arm == 'linear' and labels == 5")["score"]
-    mean, low, high = results.interval(one)
-    assert table.loc["linear", "5 labels"] == f"{mean:.1f} ({low:.1f} to {min(high, 100):.1f})"
-    lines = small.markdown_table().splitlines()
-    assert len(lines) == 5 and lines[0].startswith("| arm | 1 label |")
-    axis = small.plot()
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == list(ARMS)
-    assert small.plot(axis) is axis
-    axis.figure.clear()
-
-
-def test_what_only_the_correction_takes_away_is_undecided():
-    rng = np.random.default_rng(0)
-    names = [f"arm {k}" for k in range(20)]
-    rows = [{"arm": "scratch", "labels": 5, "seed": seed, "score": 80.0} for seed in range(5)]
-    rows += [{"arm": a, "labels": 5, "seed": s, "score": 80 + rng.normal()} for a in names for s in range(5)]
-    rows += [
-        {"arm": "better", "labels": 5, "seed": s, "score": 81 + d} for s, d in enumerate([-0.5, -0.3, 0, 0.3, 0.5])
-    ]
-    found = Comparison(pd.DataFrame(rows), dict.fromkeys([*names, "better"], ("scratch",)), 100_000)
-    row = found.differences().set_index("arm").loc["better"]
-    assert row.p < 0.05 < row.p_holm
-    assert "better against scratch: undecided at 5 labels per class (+1.0 points at 5" in found.verdict()
+# ---------------------------------------------------------------- what is kept
+
+
+def test_an_arm_that_nothing_lasting_describes_runs_and_is_not_kept(tmp_path, capsys):
+    class Holds(GaussianNB):
+        def __init__(self, what=None):
+            super().__init__()
+            self.what = what
+
+        def __sklearn_clone__(self):
+            return Holds(self.what)
+
+    arms = {"own": Arm(Holds(object()), "bayes"), "bayes": GaussianNB()}
+    first = compare(arms, blobs(), [1, 5], 2, folder=tmp_path)
+    out = capsys.readouterr().out
+    assert out.count("The scores of 'own' are not kept, so it runs each time: ") == 1 and len(out.splitlines()[0]) < 300
+    assert len(list(tmp_path.iterdir())) == 4  # the other arm's
+    again = compare(arms, blobs(), [1, 5], 2, folder=tmp_path)
+    assert "8 cells, 4 of them found finished" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(scores(first), scores(again))
+    first.save(tmp_path / "own.json")  # and it can be stored
+
+
+def test_each_cell_tells_which_test_rows_it_got_right(small, tmp_path):
+    dataset = blobs()
+    found = compare(ARMS, dataset, [1, 5, 20], 4, folder=tmp_path, progress=False)
+    for row, hits in zip(found.table().itertuples(), found.hits(), strict=True):
+        right = np.unpackbits(np.frombuffer(hits, "uint8"), count=len(dataset.test.y)).astype(bool)
+        assert row.score == pytest.approx(100 * right.mean())
+        recalls = [right[dataset.test.y == k].mean() for k in range(3)]
+        assert row.balanced == pytest.approx(100 * np.mean(recalls))
+    assert found.over_rows and found.facts["test_classes"] == {"kind 0": 150, "kind 1": 150, "kind 2": 150}

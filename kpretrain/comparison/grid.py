@@ -1,0 +1,378 @@
+"""`compare`: every arm at every number of labels on the same draws, each finished cell kept.
+
+Why shared budgets, no large validation sets and several draws: Oliver et al. (2018, arXiv:1804.09170).
+"""
+
+import base64
+import hashlib
+import json
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..arms import Arm
+from ..data import cache_folder, replacing
+from ..fingerprint import fingerprint, rows_fingerprint
+from ..notebook import _version, run_facts
+from . import words
+from .report import Comparison
+from .statistics import smallest_difference
+
+_CELL = ("arm", "labels", "seed", "score", "balanced", "hits", "fit_seconds", "predict_seconds", "constant")
+_LADDER, _MOST_LABELLED = (1, 2, 5, 10, 20, 50, 100, 200), 1000  # labels per class; labelled rows in a draw
+
+
+class ComparisonError(ValueError):
+    """An arm failed; the message names the arm, the labels per class, the seed and the cause."""
+
+
+def compare(
+    arms,
+    dataset,
+    labels_per_class=None,
+    seeds=5,
+    *,
+    only=None,
+    run="",
+    n_jobs=None,
+    folder=None,
+    progress=True,
+):
+    """Score arms at several numbers of labels, on the same draws of labelled rows.
+
+    A draw is a random order of each class's training rows. At n labels per class every arm is given the first n of each
+    class, classes in turn, and nothing else; all arms are scored on the whole test part. Each finished cell of the grid
+    is written to a file at once: a comparison that was stopped, even by kill -9, goes on where it was. Scores repeat
+    exactly for the same threads, versions and seeds, whatever `n_jobs` is: each `random_state` in an arm is set from a
+    hash of the arm's name, n and the seed, and the global generators of Python, NumPy and Keras are seeded with it.
+
+    Parameters
+    ----------
+    arms : dict of str to Arm or scikit-learn classifier
+        Takes raw rows. `kp.arms.images` and `kp.arms.texts` give the standard ones.
+    dataset : Dataset
+        `train` and `test` are used, `validation` is not. Rows that are paths are known by the files' contents.
+    labels_per_class : sequence of int, optional
+        One label per class is allowed. None takes `label_sizes(dataset)`, and says which they are.
+    seeds : int or sequence of int
+        How many draws, or which.
+    only : dict of str to sequence of int, optional
+        The sizes at which an arm runs, where it is too slow for all.
+    run : str
+        Names the pretraining run that the encoder comes from. Records of several runs, each with draws of its own, may
+        be merged; from three runs on, `Comparison.new_pretraining` tells what a new one would give.
+    n_jobs : int, optional
+        Cells at a time. None is 1, or what `joblib.parallel_config` says, which also chooses Dask.
+    folder : path, optional
+        Where finished cells are kept; None is the user's cache folder. A cell is known by its rows, the arm's settings,
+        weights and code, the code that runs it, and the versions. An arm whose code cannot be known by anything lasting
+        runs each time, and a line says so.
+    progress : bool
+        False prints nothing. A bar is drawn only where stderr is a terminal.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        Before anything runs, if the arms, sizes or seeds cannot be used, if a class has too few training rows, if the
+        test part is empty or holds one class, or a class that the training part lacks.
+    ComparisonError
+        If an arm raises, or predicts something that is not one class for each row. Finished cells are kept.
+    """
+    from tqdm import tqdm
+
+    arms = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in dict(arms).items()}
+    if labels_per_class is None:
+        labels_per_class, why = label_sizes(dataset)
+        if progress:
+            print(why)
+    sizes = _whole_numbers("labels_per_class", labels_per_class, 1)
+    seeds = _whole_numbers("seeds", range(seeds) if isinstance(seeds, int) else seeds, 0)
+    grid = _grid(arms, sizes, only or {})
+    classes, test = _classes(dataset), dataset.test
+    rows = {seed: _draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
+    prints = {name: _fingerprint(name, arm.estimator) for name, arm in arms.items()}
+    facts = _facts(arms, grid, dataset)
+    folder = Path(folder) if folder is not None else cache_folder() / "compare"
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = [(arm, n, seed) for seed in seeds for n in sizes for arm in arms if n in grid[arm]]
+    key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint([_run_cell, _draw]))
+    files = {cell: folder / f"{_digest(key, prints[cell[0]], *cell)}.json" for cell in cells if prints[cell[0]]}
+    done = {cell: found for cell, file in files.items() if (found := _finished(file, cell, len(test.y)))}
+    rivals = {name: arm.against for name, arm in arms.items()}
+    if progress:
+        _print_plan(arms, rivals, grid, sizes, seeds, len(test.y), len(cells), len(done))
+
+    def job(cell):
+        name, n, seed = cell
+        chosen = rows[seed][: n * len(classes)]
+        return cell, arms[name].estimator, dataset.train.x[chosen], dataset.train.y[chosen], test.x, test.y
+
+    def fill(cells, bar):
+        from joblib import Parallel, delayed
+
+        parallel = Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator_unordered")
+        for result in parallel(delayed(_run_cell)(*job(cell)) for cell in cells):
+            cell = tuple(result[key] for key in _CELL[:3])
+            if cell in files:
+                with replacing(files[cell]) as temporary:
+                    temporary.write_text(json.dumps(result), encoding="utf8")
+            done[cell] = result
+            bar.update()
+
+    timed = {arm for arm, _, _ in done}
+    first = [(arm, grid[arm][0], seeds[0]) for arm in arms if arm not in timed]
+    quiet = None if progress else True  # None: a bar on a terminal only
+    with tqdm(total=len(cells), initial=len(done), disable=quiet, desc="compare", unit="cell") as bar:
+        fill(first, bar)
+        left = [cell for cell in cells if cell not in done]
+        if progress and left:
+            bar.clear()
+            print(f"About {words.round_time(_seconds_left(left, done, n_jobs))} for {len(left)} cells.", flush=True)
+        fill(left, bar)
+    table = pd.DataFrame([done[cell] for cell in sorted(cells, key=lambda cell: list(arms).index(cell[0]))])
+    table["hits"] = table["hits"].map(base64.b64decode)
+    table = table.assign(run=run, pretraining_seconds=[arms[arm].pretraining_seconds for arm in table["arm"]])
+    return Comparison(table, rivals, len(test.y), facts | {"fingerprints": {run: prints}})
+
+
+# ---------------------------------------------------------------- before it runs
+
+
+def label_sizes(dataset):
+    """Choose labels per class from the data: up to three of 1, 2, 5, 10, 20, 50, 100 and 200, spread out.
+
+    Every class must have as many training rows, and a draw may hold 1,000 rows in all. Sizes below 5 are taken only
+    where few others are left.
+
+    Returns
+    -------
+    list of int
+        Ascending.
+    str
+        The choice in words, with the class that limits it.
+    """
+    labels, counts = np.unique(dataset.train.y, return_counts=True)
+    fewest = counts.min()
+    fit = [n for n in _LADDER if n <= min(fewest, max(_MOST_LABELLED // len(labels), 1))]
+    fit = enough if len(enough := [n for n in fit if n >= 5]) >= 3 else fit
+    sizes = sorted({fit[0], fit[len(fit) // 2], fit[-1]})
+    why = (
+        f"Chosen from the data: {words.per_class(*sizes)}. The smallest of {len(labels)} classes, "
+        f"{_class_name(dataset, labels[counts.argmin()])!r}, has {words.count(fewest, 'training row')}"
+    )
+    if fewest * len(labels) > _MOST_LABELLED:
+        why += f", and a draw holds up to {max(_MOST_LABELLED, len(labels)):,} rows in all"
+    return sizes, why + "."
+
+
+def _class_name(dataset, label):
+    known = isinstance(label, int | np.integer) and label < len(dataset.class_names)
+    return str(dataset.class_names[label] if known else label)
+
+
+def _whole_numbers(name, values, least):
+    """A sorted tuple of different whole numbers."""
+    values = list(values) if np.iterable(values) else [values]
+    if not values or any(not isinstance(v, int | np.integer) or v < least for v in values):
+        raise ValueError(f"{name} must be whole numbers from {least}, at least one; it is {values}.")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} repeats {sorted(v for v, k in Counter(values).items() if k > 1)}.")
+    return tuple(sorted(map(int, values)))
+
+
+def _grid(arms, sizes, only):
+    """The sizes at which each arm runs: name -> list. Refuses names and sizes that do not exist."""
+    if not arms:
+        raise ValueError("There are no arms to compare.")
+    for name, arm in arms.items():
+        if missing := [rival for rival in arm.against if rival not in arms or rival == name]:
+            raise ValueError(f"The arm {name!r} is to be compared with {missing}; the other arms are {list(arms)}.")
+    if missing := [name for name in only if name not in arms]:
+        raise ValueError(f"only names {missing}; the arms are {list(arms)}.")
+    grid = {name: list(_whole_numbers(f"only[{name!r}]", only.get(name, sizes), 1)) for name in arms}
+    for name, chosen in grid.items():
+        if odd := sorted(set(chosen) - set(sizes)):
+            raise ValueError(f"only[{name!r}] holds {odd}, which labels_per_class {list(sizes)} does not.")
+    return grid
+
+
+def _classes(dataset):
+    """The classes that a draw takes its rows from. Refuses a test part that these do not describe."""
+    y, tested = np.asarray(dataset.train.y), np.unique(dataset.test.y)
+    if len(tested) < 2:
+        raise ValueError(
+            f"{dataset.name}: the test part holds {len(tested)} class(es); two are needed to compare arms."
+        )
+    if unseen := [_class_name(dataset, label) for label in np.setdiff1d(tested, y)]:
+        raise ValueError(f"{dataset.name}: the test part holds {words.listed(unseen)}, which no training row is of.")
+    return np.union1d(np.unique(y), np.arange(len(dataset.class_names)) if y.dtype.kind in "iu" else y[:0])
+
+
+def _draw(dataset, classes, seed, most):
+    """Positions in train, `most` of each class, classes in turn: the first n * classes are the draw of n per class."""
+    y, orders = np.asarray(dataset.train.y), []
+    for k, label in enumerate(classes):
+        rows = np.flatnonzero(y == label)
+        if len(rows) < most:
+            raise ValueError(
+                f"{dataset.name}: the class {_class_name(dataset, label)!r} has "
+                f"{words.count(len(rows), 'training row')}, and {most} labels are wanted."
+            )
+        orders.append(np.random.default_rng([seed, k]).permutation(rows)[:most])
+    return np.stack(orders, axis=1).ravel()  # (most, classes) -> (most * classes,)
+
+
+def _facts(arms, grid, dataset):
+    """What ran, on what, where and when; `settings` and `versions` must be equal where records are pooled."""
+    import keras
+
+    told, parts, backend = run_facts(), (dataset.train, dataset.test), keras.backend.backend()
+    versions = {name: _version(name) for name in ("keras", "scikit-learn", "kpretrain")}
+    settings = {
+        "labels_per_class": sorted({n for chosen in grid.values() for n in chosen}),
+        "arms": {
+            name: {"estimator": _describe(arm.estimator), "against": list(arm.against), "labels": grid[name]}
+            for name, arm in arms.items()
+        },
+        "rows": _digest([rows_fingerprint(column) for part in parts for column in (part.x, part.y)]),
+        "test_rows": len(dataset.test.y),
+    }
+    labels, counts = np.unique(dataset.test.y, return_counts=True)
+    return {
+        **{key: told[key] for key in ("date", "profile", "python", "machine")},
+        "versions": versions | {"backend": f"{backend} {_version(backend)}"},
+        "data": {dataset.name: dataset.source},
+        "settings": settings,
+        "test_classes": {_class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
+        "notes": {name: arm.note for name, arm in arms.items() if arm.note},
+    }
+
+
+def _fingerprint(name, estimator):
+    """What an arm is known by, or None, with a line, where nothing lasting tells it from another one."""
+    try:
+        return fingerprint(estimator)
+    except TypeError as error:
+        print(f"The scores of {name!r} are not kept, so it runs each time: {error}")
+        return None
+
+
+def _digest(*values):
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _describe(value):
+    """An estimator in words that JSON holds: its parameters, without random states and without a model's weights."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        params = {key: _describe(v) for key, v in value.get_params(deep=False).items() if key != "random_state"}
+        return {"class": type(value).__name__, **params}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_describe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _describe(item) for key, item in value.items()}
+    if hasattr(value, "tocoo"):  # a graph over features: made by the pretraining, as weights are, and told by its shape
+        return f"{type(value).__name__} {value.shape}"
+    from ..fingerprint import architecture
+
+    layer = "get_config" in dir(value) and hasattr(value, "weights")
+    called = getattr(value, "__qualname__", type(value).__name__)
+    try:
+        return f"{called} {_digest(architecture(value) if layer else fingerprint(value))[:12]}"
+    except TypeError:
+        return called
+
+
+# ---------------------------------------------------------------- while it runs
+
+
+def _finished(path, cell, test_rows):
+    """The stored result of a cell, or None; a damaged file is told and counts as none."""
+    if not path.is_file():
+        return None
+    try:
+        result = json.loads(path.read_text(encoding="utf8"))
+        if (
+            tuple(result) == _CELL
+            and tuple(result[key] for key in _CELL[:3]) == cell
+            and 0 <= result["score"] <= 100
+            and len(base64.b64decode(result["hits"])) == -(-test_rows // 8)
+        ):
+            return result
+    except (ValueError, TypeError, KeyError):  # cut short, or not a cell at all
+        pass
+    print(f"{path.name}: a damaged file of a finished cell ({cell[0]!r}, {cell[1]} labels, seed {cell[2]}), run again.")
+    return None
+
+
+def _run_cell(cell, estimator, x, y, test_x, test_y):
+    """Fit a clone to one draw and score it: a dict of the keys in `_CELL`. `score` is the percentage of hits."""
+    from sklearn.base import clone
+
+    name, labels, seed = cell
+    state = int(_digest(name, labels, seed)[:8], 16)
+    random.seed(state)
+    np.random.seed(state)  # noqa: NPY002  the generator of scikit-learn's estimators without a random_state
+    if keras := sys.modules.get("keras"):  # a worker process whose arms need no Keras does not load it
+        keras.utils.set_random_seed(state)
+    try:
+        model = clone(estimator)
+        states = [key for key in model.get_params() if key.split("__")[-1] == "random_state"]
+        model.set_params(**dict.fromkeys(states, state))
+        started = time.perf_counter()
+        model.fit(x, y)
+        fitted = time.perf_counter()
+        predicted = np.asarray(model.predict(test_x))
+        ended = time.perf_counter()
+        if predicted.shape != test_y.shape:
+            raise ValueError(f"it predicts an array {predicted.shape} for {test_y.shape[0]} test rows")
+    except Exception as error:
+        where = f"The arm {name!r} failed at {labels} labels per class, seed {seed}"
+        raise ComparisonError(f"{where}: {type(error).__name__}: {error}") from error
+    hits = predicted == test_y
+    balanced = 100 * float(np.mean([hits[test_y == label].mean() for label in np.unique(test_y)]))
+    bits, constant = base64.b64encode(np.packbits(hits)).decode(), bool((predicted == predicted[0]).all())
+    seconds = (fitted - started, ended - fitted)
+    return dict(zip(_CELL, (*cell, 100 * float(hits.mean()), balanced, bits, *seconds, constant), strict=True))
+
+
+def _print_plan(arms, rivals, grid, sizes, seeds, test_rows, cells, done):
+    tests = sum(any(n in grid[rival] for n in grid[arm]) for arm in arms for rival in rivals[arm])
+    found = f", {done} of them found finished" if done else ""
+    what = f"{len(arms)} arms ({'; '.join(arms)}), {words.per_class(*sizes)}, {words.count(len(seeds), 'draw')}"
+    print(f"{what}: {cells} cells{found}.", flush=True)
+    if test_rows < words.FEW_TEST_ROWS:
+        print(words.few_test_rows(test_rows))
+    if not tests:
+        print("No arm names another that it is compared with, so there will be no verdict.", flush=True)
+    elif len(seeds) == 1:
+        print("One draw gives no interval, so no difference can be told; merge records of several.", flush=True)
+    else:
+        # Two arms that differ on a tenth of the test rows, by two points more or less from draw to draw.
+        of_rows, of_draws = 100**2 * 0.1 / test_rows, 2**2 / len(seeds)
+        freedom = (of_rows + of_draws) ** 2 / (of_rows**2 / max(test_rows - 1, 1) + of_draws**2 / (len(seeds) - 1))
+        points = smallest_difference(np.sqrt(of_rows + of_draws), freedom, 0.05 / tests)
+        print(
+            f"With {len(seeds)} draws and {test_rows:,} test rows, differences of about {points:.0f} points and more "
+            f"can be told ({words.count(tests, 'contrast')}).",
+            flush=True,
+        )
+
+
+def _seconds_left(left, done, n_jobs):
+    """From the mean time of the cells that each arm has finished."""
+    from joblib import effective_n_jobs
+
+    spent = pd.DataFrame([(arm, r["fit_seconds"] + r["predict_seconds"]) for (arm, _, _), r in done.items()])
+    means = spent.groupby(0)[1].mean()
+    return sum(means[arm] for arm, _, _ in left) / max(effective_n_jobs(n_jobs), 1)

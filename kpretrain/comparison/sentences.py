@@ -1,0 +1,115 @@
+"""The sentences of a comparison: its verdict, and what stands behind it."""
+
+import numpy as np
+
+from . import words
+
+
+def verdict(comparison):
+    """Say in one sentence a contrast what was found, best first, and what the intervals hold for."""
+    table = comparison.contrasts()
+    if table.empty:
+        return "No verdict: no arm names another that it is compared with."
+    described = comparison.differences()
+    found = [(*_finding(comparison, row), row) for row in table.itertuples()]
+    found.sort(key=lambda finding: (finding[0], -finding[2].points))
+    lines = []
+    for _, text, row in found:
+        at = described[(described["arm"] == row.arm) & (described["against"] == row.against)]
+        lines.append(text + _trend(at) + ".")
+    return "\n".join([*lines, _scope(comparison), *_warnings(comparison)])
+
+
+def _finding(comparison, row):
+    """(0 helps, 1 cannot be told, 2 hurts or 3 no interval; the sentence without its end) of a contrast."""
+    where = "on average" if len(row.sizes) > 1 else f"at {words.per_class(*row.sizes)}"
+    if np.isnan(row.p):
+        what = f"{words.points(row.points, 1)} points {where}, without an interval, so nothing is claimed"
+        return 3, f"{_capital(row.arm)} against {row.against}: {what}"
+    places = 0 if row.p_holm < 0.05 and row.high - row.low >= 4 else 1  # as many decimals as the interval bears
+    size, interval = words.points(row.points, places), words.span(row.low, row.high, places)
+    here = "" if comparison.over_rows else " on these test rows"
+    if row.p_holm < 0.05 and row.points > 0:
+        return 0, f"{_capital(row.arm)} helps{here}: {size} points over {row.against} {where} ({interval})"
+    if row.p_holm < 0.05:
+        return 2, f"{_capital(row.arm)} hurts{here}: {size} points against {row.against} {where} ({interval})"
+    many = "; not clear of zero once all contrasts are counted" if row.p < 0.05 else ""
+    return (
+        1,
+        f"{_capital(row.arm)} and {row.against} cannot be told apart: {size} points {where} ({interval}{many})",
+    )
+
+
+def _scope(comparison):
+    """What the points are percent of, and what the intervals in brackets hold for."""
+    table = comparison.table()
+    draws, runs = words.count(table["seed"].nunique(), "draw"), table["run"].nunique()
+    rows = "new test rows" if comparison.over_rows else "the same test rows, since the record does not hold single hits"
+    encoders = f", with the {runs} pretrained encoders as they are" if runs > 1 and comparison.pretrained else ""
+    return (
+        f"Points are percent of {comparison.test_rows:,} test rows, from {draws} of labels. In brackets: the 95 % "
+        f"interval for new draws of labels and {rows}{encoders}."
+    )
+
+
+def _warnings(comparison):
+    """Lines on few test rows, unbalanced classes, and arms that always give one answer."""
+    lines = [words.few_test_rows(comparison.test_rows)] if comparison.test_rows < words.FEW_TEST_ROWS else []
+    if biggest := comparison.majority():
+        lines.append(
+            f"Beware: the test part is unbalanced, the draws are not. Always answering {biggest[0]!r} has "
+            f"{biggest[1]:.1f} %; summary() has the balanced accuracy."
+        )
+    for (arm, n), constant in comparison.table().groupby(["arm", "labels"], sort=False)["constant"]:
+        if constant.any():
+            where = f"{constant.sum()} of {len(constant)} cells at {words.per_class(n)}"
+            lines.append(f"Beware: {arm} gave the same class for every test row in {where}.")
+    return lines
+
+
+def details(comparison):
+    """Say what stands behind the verdict: the tests, what could have been seen, pretraining runs and seconds."""
+    lines = []
+    for row in comparison.contrasts().dropna(subset="p").itertuples():
+        seen = f"{row.smallest:.1f} points" if row.smallest < 100 else "no difference at all"
+        lines.append(
+            f"{row.arm} against {row.against}: p = {row.p:.2g}, {row.p_holm:.2g} after Holm's correction; a true "
+            f"difference of {seen} would have been found in four of five such comparisons."
+        )
+    for row in comparison.new_pretraining().itertuples():
+        each = words.listed(words.points(value, 1) for value in row.each)
+        if row.runs >= 3:
+            lines.append(
+                f"{row.arm} against {row.against}, for a new pretraining: {words.points(row.points, 1)} "
+                f"({words.span(row.low, row.high, 1)}); the {row.runs} runs had {each}."
+            )
+        elif row.runs == 2:
+            lines.append(f"{row.arm} against {row.against}, the two pretraining runs: {each}.")
+    charged = comparison.table().groupby("arm", sort=False)["pretraining_seconds"].mean()
+    if charged := [f"{seconds:,.0f} s to {arm}" for arm, seconds in charged.items() if seconds > 0]:
+        lines.append(f"Pretraining charged: {', '.join(charged)}.")
+    return "\n".join([*lines, _scope(comparison), *_warnings(comparison)])
+
+
+def _capital(name):
+    """The name of an arm at the head of a sentence."""
+    return name[:1].upper() + name[1:]
+
+
+def _trend(rows):
+    """How a difference moves from the smallest to the largest size: ", most with few labels (+18 at 10, +5 at 200)"."""
+    if len(rows) < 2:
+        return ""
+    first, last = rows.iloc[0], rows.iloc[-1]
+    places = 0 if max(abs(first.points), abs(last.points)) >= 10 else 1
+    ends = ", ".join(f"{words.points(row.points, places)} at {row.labels}" for row in (first, last))
+    few, many = abs(first.points), abs(last.points)
+    if first.points * last.points < 0 and min(few, many) >= 1:
+        shape = (
+            "ahead with few labels, behind with many" if first.points > 0 else "behind with few labels, ahead with many"
+        )
+    elif abs(few - many) < max(1, 0.25 * max(few, many)):
+        shape = "alike at few and many labels"
+    else:
+        shape = "most with few labels" if few > many else "most with many labels"
+    return f", {shape} ({ends})"
