@@ -187,7 +187,7 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     lines = results.markdown(tmp_path).splitlines()
     assert lines[0] == "**Demo** (99_demo)" and lines[2].startswith("| arm | 1 label | 5 labels |")
     assert lines[5].startswith("| pretrained | 86.1 (85.9 to 86.3) | 90.1 (89.9 to 90.3) |")
-    assert "1,000 test rows with 95 % t intervals, 3 draws of labels, 3 pretraining run(s)" in lines[-1]
+    assert "95 % intervals for new draws of labels and the same test rows; 3 draws, 3 pretraining run(s)" in lines[-1]
     assert "the comparison alone, 6 minutes in all" in lines[-1]
     assert results.comparison("99_demo", tmp_path) is None  # still in a run that makes a record: its arms may be others
     assert "the stored one is left aside" in capsys.readouterr().out
