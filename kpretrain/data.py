@@ -608,7 +608,8 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
     A folder with `train/`, and `val/` or `test/` or both, keeps that split: where there is no test folder, `val` is
     the test part; a validation part that is missing is cut from train; a copy or near copy of a test image leaves the
     other parts. Otherwise the images are split here, stratified by class, and copies and near copies of an image, such
-    as one saved again or resized (`clean.near_duplicate_images`), never cross. Hidden files and folders are passed over.
+    as one saved again or resized (`clean.near_duplicate_images`), never cross.
+    Hidden files and folders are passed over.
 
     Parameters
     ----------

@@ -839,7 +839,8 @@ def test_latin_1_is_told_and_read_when_named(tmp_path):
         WRITERS[kind](table, file)
         body = file.read_text(encoding="utf8").replace("\\u00e9", "\u00e9")
         file.write_text(body, encoding="latin-1")
-        with pytest.raises(data.DataError, match=rf"old\.{kind}: not utf-8.*0xe9.*encoding='latin-1', or --encoding latin-1"):
+        message = rf"old\.{kind}: not utf-8.*0xe9.*encoding='latin-1', or --encoding latin-1"
+        with pytest.raises(data.DataError, match=message):
             data.from_table(file)
         assert data.read_table(str(file), "latin-1").equals(table)
         assert sorted(all_rows(data.from_table(file, encoding="latin-1"))) == sorted(table["text"])
