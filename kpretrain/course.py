@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -734,11 +734,15 @@ def _shorten(text, room):
 # The page
 
 
+@cache
+def _exporter():
+    # The highlighted code is escaped already; to parse it once more takes most of the time.
+    return HTMLExporter(template_name="basic", filters={"clean_html": lambda code: code})
+
+
 def _as_html(notebook, title):
     """Return a notebook as a page that loads nothing from the network; its formulas stay as they were written."""
-    # The highlighted code is escaped already; to parse it once more takes most of the time.
-    exporter = HTMLExporter(template_name="basic", filters={"clean_html": lambda code: code})
-    body = exporter.from_notebook_node(notebook)[0]
+    body = _exporter().from_notebook_node(notebook)[0]
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL | re.IGNORECASE)
     # A badge lies on a server.
     body = re.sub(r'<img\b[^>]*\balt="([^"]*)"[^>]*\bsrc="https?:[^>]*>', r"\1", body)
