@@ -2,47 +2,58 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from . import data
 
 # ---------------------------------------------------------------- bets
 
-_bets_in_memory = {}
+_bets_in_memory = {}  # those that could not be written
 
 
 def _bets_file():
-    return data.cache_folder() / "bets.json"
+    named = os.environ.get("KPRETRAIN_BETS")
+    return Path(named).expanduser() if named else data.cache_folder() / "bets.json"
+
+
+def _stored_bets():
+    path = _bets_file()
+    try:
+        entries = json.loads(path.read_text(encoding="utf8")).items()
+        return {question: dict(entry, low=entry["low"], high=entry["high"]) for question, entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # none yet
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # bets are not worth an error
+        print(f"{path}: not a readable list of bets; the next bet replaces the file.")
+        return {}
 
 
 def _read_bets():
-    path, stored = _bets_file(), {}
-    try:
-        entries = json.loads(path.read_text(encoding="utf8")).items()
-        stored = {question: dict(entry, low=entry["low"], high=entry["high"]) for question, entry in entries}
-    except OSError:
-        pass  # none yet
-    except (ValueError, TypeError, KeyError, AttributeError):  # bets are not worth an error
-        print(f"{path}: not a readable list of bets, so only those of this run count; the next bet replaces the file.")
-    return stored | _bets_in_memory
+    return _stored_bets() | _bets_in_memory
 
 
 def _write_bet(question, entry):
-    _bets_in_memory[question] = entry
     path = _bets_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with data.replacing(path) as temporary, open(temporary, "w", encoding="utf8") as file:
-            json.dump(_read_bets(), file, indent=1)
+        # Two notebooks may bet at once: each takes the other's bets along.
+        with FileLock(f"{path}.lock", timeout=10), data.replacing(path) as temporary:
+            temporary.write_text(json.dumps(_stored_bets() | {question: entry}, indent=1), encoding="utf8")
+        _bets_in_memory.pop(question, None)
     except OSError as error:
-        print(f"{path}: the bet is kept for this run only ({error.strerror}).")
+        _bets_in_memory[question] = entry
+        print(f"{path}: the bet is kept for this run only ({error.strerror or error}).")
 
 
 def bet(question, low, high):
     """Place a bet before an experiment: the interval in which you are 80 % sure the answer lies.
 
-    Bets are kept in the user's cache folder, so that the end of the course can show how well calibrated they were.
+    Bets are kept in the file that `$KPRETRAIN_BETS` names, which a student may own and hand in, or else in `bets.json`
+    in the user's cache folder, so that the end of the course can show how well calibrated they were.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import PIL.Image
+import PIL.ImageOps
 import rensa
 from scipy.sparse import coo_array, csgraph
 
@@ -454,17 +455,99 @@ def duplicate_images(images):
                 "pass the raw pixels, before any scaling"
             )
         return _number([hashlib.blake2b(np.ascontiguousarray(image)).digest() for image in images])
-    return _number([_image_digest(path) for path in images])
+    return _number([_read_image(path, _pixel_digest) for path in images])
 
 
-def _image_digest(path):
+def _read_image(path, read):
+    """What `read` makes of the open image."""
     try:
         with PIL.Image.open(path) as image:
-            pixels = image.convert("RGBA") if image.mode in ("P", "PA") else image
-            head = f"{pixels.mode} {pixels.size} ".encode()
-            return hashlib.blake2b(head + pixels.tobytes()).digest()
+            return read(image)
     except Exception as error:  # Pillow raises many kinds for a damaged file
         raise ValueError(f"{path}: cannot be read as an image ({error}): remove or replace the file") from error
+
+
+def _pixel_digest(image):
+    pixels = image.convert("RGBA") if image.mode in ("P", "PA") else image
+    return hashlib.blake2b(f"{pixels.mode} {pixels.size} ".encode() + pixels.tobytes()).digest()
+
+
+class ImagePrint(NamedTuple):
+    """What tells whether two pictures are copies, from `image_print`.
+
+    Attributes
+    ----------
+    digest : bytes
+        The same for the same mode, size and pixels.
+    grey : ndarray of float32, shape (256,)
+        The picture as 16 x 16 grey values with mean 0 and standard deviation 1; all 0 where it has too little contrast.
+    """
+
+    digest: bytes
+    grey: np.ndarray
+
+
+# Found on 398 photographs, 301 drawn charts and 1,797 digits; tests/test_clean.py measures it.
+_LEAST_CONTRAST = 4  # grey levels of 255: below, what is left is mostly the noise of the compression
+_LEAST_CORRELATION = 0.96
+_MOST_APART = 0.7  # standard deviations
+
+
+def image_print(image):
+    """Return the `ImagePrint` of a PIL image, so that a picture that is open already is not decoded once more."""
+    grey = np.asarray(image.convert("L").resize((16, 16), PIL.Image.Resampling.BOX), np.float32).ravel()
+    contrast = grey.std()
+    grey = (grey - grey.mean()) / contrast if contrast >= _LEAST_CONTRAST else np.zeros_like(grey)
+    return ImagePrint(_pixel_digest(image), grey)
+
+
+def near_duplicate_images(images):
+    """Cluster numbers for pictures that are copies of one another, or nearly: saved again, resized, brightened.
+
+    Two pictures are near duplicates where, at 16 x 16 grey values with mean 0 and standard deviation 1, they correlate
+    with 0.96 or more and no value differs by more than 0.7. The second condition parts pictures that share a frame, or
+    a white ground, and differ in the small thing on it. Pictures of (nearly) one grey count by their exact pixels only.
+    Clusters are connected components. A copy that is turned, or cut by more than a few pixels, is not found.
+
+    Parameters
+    ----------
+    images : sequence of str, Path or ImagePrint
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Numbered from 0 in order of first appearance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a file that can't be read (the message names it), or one path instead of several.
+
+    Notes
+    -----
+    Time grows with the square of n: a second or two for 5,000 pictures, besides decoding them.
+    """
+    if isinstance(images, str | bytes | Path):
+        raise TypeError("images is a single path: pass a list of paths")
+    prints = [image if isinstance(image, ImagePrint) else _print_of_file(image) for image in images]
+    if not prints:
+        return np.empty(0, np.int64)
+    exact = _number([one.digest for one in prints])
+    pairs = [np.column_stack((np.arange(len(prints)), np.unique(exact, return_index=True)[1][exact]))]
+    grey = np.stack([one.grey for one in prints])
+    rows = np.flatnonzero(grey.any(axis=1))  # those with enough contrast
+    grey = grey[rows]
+    for start in range(0, len(rows), 256):
+        alike = grey[start : start + 256] @ grey[start:].T >= _LEAST_CORRELATION * grey.shape[1]
+        found = np.argwhere(np.triu(alike, 1)) + start
+        for some in np.array_split(found, len(found) // 20_000 + 1):
+            apart = np.abs(grey[some[:, 0]] - grey[some[:, 1]]).max(axis=1, initial=0)
+            pairs.append(rows[some[apart <= _MOST_APART]])
+    return _number(_components(np.concatenate(pairs), len(prints)).tolist())
+
+
+def _print_of_file(path):
+    return _read_image(path, lambda image: image_print(PIL.ImageOps.exif_transpose(image)))
 
 
 # ------------------------------------------------------------------------------------------------ split

@@ -7,6 +7,8 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import heapq
+import html
 import importlib.metadata
 import json
 import logging
@@ -18,7 +20,9 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import joblib
 import nbformat
@@ -27,14 +31,16 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 from . import results as kpretrain_results
-from .page import render_page
+from .page import render_notebook, render_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("fast", "full")
 KEY_RESULT_TAG = "key-result"
+STORED_RECORD_TAG = "stored-record"
 
 # nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
 _LOG = logging.getLogger("kpretrain.course.nbclient")
@@ -68,11 +74,16 @@ class Result:
     source, error, traceback : str
         That cell's source, why it failed in one line, and the whole traceback without colours.
     figures : list of dict
-        Every PNG output: `source` (a data URI), `alt`, `width`, `height`, `wide`.
-    key_result : str
-        Markdown of the outputs of the cells tagged "key-result".
+        Every PNG output: `source` (a data URI), `alt`, `caption`, `width`, `height`.
+    key_result, stored_record : str
+        Markdown of the outputs of the cells tagged "key-result" (what this run found) and "stored-record" (what an
+        earlier one found).
     executed : pathlib.Path or None
-        The executed copy.
+        The executed copy; an HTML page of the same name lies beside it.
+    folder : pathlib.Path or None
+        Where the notebook lies.
+    html : str
+        The HTML page, with its links as they stand in the notebook.
     """
 
     name: str
@@ -86,7 +97,10 @@ class Result:
     traceback: str = ""
     figures: list = field(default_factory=list)
     key_result: str = ""
+    stored_record: str = ""
     executed: Path | None = None
+    folder: Path | None = None
+    html: str = field(default="", repr=False)
 
     def reason(self):
         """Return one line that names the notebook, the cell and why it did not pass."""
@@ -98,7 +112,8 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     """Execute the numbered notebooks in order, each from a fresh kernel.
 
     A failing notebook does not keep the others from running. Ctrl-C stops cleanly: what is done is kept.
-    After each notebook its executed copy and `index.html` are written, so that a crash loses nothing.
+    After each notebook its executed copy, as a notebook and as HTML, and `index.html` are written, so that a crash
+    loses nothing. Each kernel has a file of bets of its own (`$KPRETRAIN_BETS`): the reader's bets are left alone.
 
     Parameters
     ----------
@@ -136,7 +151,7 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     paths = _find(notebooks, only)
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    plans = [_plan(path, out, profile) for path in paths]
+    plans = [_plan(path, out, profile, jobs) for path in paths]
     results = [plan.result for plan in plans]
     progress = _Progress(plans, jobs)
     started = time.perf_counter()
@@ -145,14 +160,15 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     async def work():
         for plan in waiting:  # shared by all workers: each plan is taken once
             progress.start_notebook(plan)
-            await _run_one(plan, out, profile, in_place, timeout, progress)
+            environment = _environment(profile, Path(bets) / f"{plan.path.stem}.json")
+            await _run_one(plan, out, {"profile": profile, "jobs": jobs}, environment, in_place, timeout, progress)
             progress.end_notebook(plan)
             _write_index(results, out, profile, time.perf_counter() - started)
             if plan.result.status == "stopped":
                 break
 
     try:
-        with _variables(**_shared_cores(jobs)):
+        with _variables(**_shared_cores(jobs)), tempfile.TemporaryDirectory() as bets:
             asyncio.run(_side_by_side([work() for _ in range(jobs)], progress))
     except KeyboardInterrupt:
         pass  # what is done stays, the rest is "not run"
@@ -271,39 +287,51 @@ def _find(folder, only):
 
 @dataclass
 class _Plan:
-    """A notebook about to run: its cells, and how long each is expected to take."""
+    """A notebook about to run, and how many seconds it is expected to take."""
 
     path: Path
     notebook: nbformat.NotebookNode | None
-    weights: list
+    seconds: float
     result: Result
 
 
-def _plan(path, out, profile):
+# Two notebooks that share two cores take so much longer each than one alone.
+_SIDE_BY_SIDE = 1.4
+
+
+def _plan(path, out, profile, jobs=1):
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # whatever is wrong with the file, the other notebooks can run
         reason = f"the file can't be read: {type(error).__name__}: {_first_line(str(error))}"
-        return _Plan(path, None, [], Result(path.stem, path.stem, error=reason))
+        return _Plan(path, None, 0.0, Result(path.stem, path.stem, error=reason))
     cells = _code_cells(notebook)
     title = next((heading for cell in notebook.cells if (heading := _heading(cell))), path.stem)
-    seconds = _recorded_seconds(notebook, out / path.name, profile)
-    known = [seconds[cell.get("id")] for cell in cells if cell.get("id") in seconds]
-    usual = sum(known) / len(known) if known else 1.0
-    weights = [max(seconds.get(cell.get("id"), usual), 0.02) for cell in cells]
-    return _Plan(path, notebook, weights, Result(path.stem, title, cells=len(cells)))
+    seconds = _earlier_seconds(out / path.name, profile, jobs)
+    if seconds is None:
+        seconds = _usual_seconds(path, profile) or float(len(cells))
+        seconds *= _SIDE_BY_SIDE if jobs > 1 else 1
+    return _Plan(path, notebook, seconds, Result(path.stem, title, cells=len(cells), folder=path.parent))
 
 
-def _recorded_seconds(notebook, earlier, profile):
-    """Return `{cell id: seconds}` of an earlier run: this machine's own if there is one, else the committed run's."""
+def _earlier_seconds(copy, profile, jobs):
+    """Seconds of this machine's own earlier run in the same profile, or None."""
     try:
-        previous = json.loads(earlier.read_text(encoding="utf-8"))
-        if previous["metadata"]["kpretrain"]["profile"] != profile:
-            previous = notebook
+        facts = json.loads(copy.read_text(encoding="utf-8"))["metadata"]["kpretrain"]
+        return float(facts["seconds"]) if (facts["profile"], facts["jobs"]) == (profile, jobs) else None
     except (OSError, ValueError, KeyError, TypeError):
-        previous = notebook
-    recorded = {cell.get("id"): cell["metadata"].get("kpretrain", {}).get("seconds") for cell in previous["cells"]}
-    return {identity: seconds for identity, seconds in recorded.items() if isinstance(seconds, (int, float))}
+        return None
+
+
+def _usual_seconds(path, profile):
+    """Seconds from the table in the notebooks' README.md, whose last two columns are fast and full, or None."""
+    readme = path.with_name("README.md")
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    row = re.search(rf"^\| \[{path.stem}\].*\| *(\d+) (s|min) *\| *(\d+) (s|min) *\|$", text, flags=re.MULTILINE)
+    if row is None:
+        return None
+    amount, unit = row.groups()[:2] if profile == "fast" else row.groups()[2:]
+    return float(amount) * {"s": 1, "min": 60}[unit]
 
 
 def _code_cells(notebook):
@@ -339,19 +367,24 @@ async def _side_by_side(workers, progress):
         ticker.cancel()
 
 
-async def _run_one(plan, out, profile, in_place, timeout, progress):
-    """Execute one notebook, fill in its result, and write the executed copy."""
+async def _run_one(plan, out, facts, environment, in_place, timeout, progress):
+    """Execute one notebook, fill in its result, and write the executed copy, with the facts in its metadata."""
     result, notebook = plan.result, plan.notebook
     if notebook is None:
         result.status = "failed"
         return
     _clear(notebook)
-    notebook.metadata["kpretrain"] = {"profile": profile}
+    notebook.metadata["kpretrain"] = facts
     started = time.perf_counter()
-    await _execute(plan, _environment(profile), timeout, progress)
+    await _execute(plan, environment, timeout, progress)
     result.seconds = time.perf_counter() - started
+    if result.status == "passed":
+        notebook.metadata["kpretrain"]["seconds"] = round(result.seconds, 1)
     _drop_widgets(notebook)
-    result.figures, result.key_result = _figures(notebook, result.title), _key_result(notebook)
+    result.figures = _figures(notebook, result.title)
+    result.key_result = _tagged(notebook, KEY_RESULT_TAG)
+    result.stored_record = _tagged(notebook, STORED_RECORD_TAG)
+    result.html = _as_html(notebook, result.title)
     text = nbformat.writes(notebook) + "\n"
     result.executed = _write(out / plan.path.name, text)
     if in_place and result.status == "passed":
@@ -441,9 +474,9 @@ def _leave_trace(plan, error):
     cell.outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=reason, traceback=[reason]))
 
 
-def _environment(profile):
+def _environment(profile, bets):
     """Return the kernel's environment; paths are absolute, since it runs in the notebooks' folder."""
-    environment = dict(os.environ, KPRETRAIN_PROFILE=profile)
+    environment = dict(os.environ, KPRETRAIN_PROFILE=profile, KPRETRAIN_BETS=str(bets))
     for name in ("KPRETRAIN_DATA", "KPRETRAIN_CACHE"):
         if environment.get(name):
             environment[name] = str(Path(environment[name]).expanduser().resolve())
@@ -493,9 +526,9 @@ def _figures(notebook, title):
                 {
                     "source": f"data:image/png;base64,{content}",
                     "alt": alt,
+                    "caption": about.get("alt") or heading,
                     "width": size[0],
                     "height": size[1],
-                    "wide": size[0] > 1.9 * size[1],
                 }
             )
     return figures
@@ -512,16 +545,19 @@ def _png_size(content):
     return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 
-def _key_result(notebook):
-    """Return the markdown that the cells tagged "key-result" left; plain text stands in where there is none."""
-    cells = [cell for cell in notebook.cells if KEY_RESULT_TAG in cell.metadata.get("tags", [])]
+def _tagged(notebook, tag):
+    """Return the markdown that the cells with a tag left; plain text stands in where there is none."""
+    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
     parts = []
     for output in _outputs(cells):
         data = output.get("data", {})
         if "text/markdown" in data:
             parts.append(data["text/markdown"].strip())
         elif "image/png" not in data and (text := data.get("text/plain") or output.get("text")):
-            parts.append(f"```\n{_plain(text).strip()}\n```")
+            # What has HTML is a table of pandas: its columns must stay in line.
+            kind = "table" if "text/html" in data else ""
+            text = _plain(text).rstrip().lstrip("\n")
+            parts.append(f"```{kind}\n{text}\n```")
     return "\n\n".join(parts)
 
 
@@ -551,18 +587,18 @@ def _write(path, text):
 class _Progress:
     """A bar over all cells of all notebooks, with the time left; plain lines where there is no terminal.
 
-    The time left comes from the seconds that the cells took in an earlier run, scaled by the pace of this one.
+    The time left comes from the seconds that each notebook is expected to take, scaled by the pace of this run.
     """
 
-    # So many expected seconds must pass before this run's pace counts as much as the recorded one.
-    PRIOR = 3.0
+    # So many expected seconds must pass before this run's pace counts as much as the expectation.
+    PRIOR = 20.0
 
     def __init__(self, plans, jobs=1):
-        self.plans, self.jobs = len(plans), jobs
-        self.begun = self.ended = self.cells = 0
-        self.running = {}  # path -> (number of the cell, its expected seconds, when it began)
-        self.spent = self.expected = 0.0
-        self.ahead = sum(sum(plan.weights) for plan in plans)
+        self.plans, self.jobs = len(plans), min(jobs, len(plans))
+        self.waiting = list(plans)
+        self.ended = self.cells = 0
+        self.running = {}  # path -> (plan, number of the cell, when the notebook began)
+        self.spent = self.expected = 0.0  # of the notebooks that passed
         self.bar = None
         if _terminal_has_room():
             self.bar = tqdm(
@@ -571,34 +607,32 @@ class _Progress:
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
                 dynamic_ncols=True,
             )
+        else:
+            several = f"{self.plans} notebook{'s' * (self.plans > 1)}"
+            self._say(f"{several}, about {duration(round(self.left()))} in all")
 
     def start_notebook(self, plan):
-        self.begun += 1
-        self.running[plan.path] = (0, 0.0, time.perf_counter())
+        self.waiting.remove(plan)
+        self.running[plan.path] = (plan, 0, time.perf_counter())
         self._show()
         if self.bar is None:
-            line = f"[{self.begun}/{self.plans}] {plan.path.stem}: {plan.result.cells} cells"
-            print(line, file=sys.stderr, flush=True)
+            self._say(f"{plan.path.stem}: started, {plan.result.cells} cells")
 
     def start_cell(self, plan, number):
-        expected = plan.weights[number - 1]
-        self.running[plan.path] = (number, expected, time.perf_counter())
-        self.ahead -= expected
+        self.running[plan.path] = (plan, number, self.running[plan.path][2])
         self._show()
 
     def end_cell(self, plan):
-        number, expected, started = self.running[plan.path]
-        self.spent += time.perf_counter() - started
-        self.expected += expected
-        self.running[plan.path] = (number, 0.0, time.perf_counter())
         self.cells += 1
         self._show()
 
     def end_notebook(self, plan):
         result = plan.result
-        number, *_ = self.running.pop(plan.path)
+        _, number, _ = self.running.pop(plan.path)
+        if result.status == "passed":
+            self.spent += result.seconds
+            self.expected += plan.seconds
         # Cells that were not reached are no longer ahead; the one that failed counts as done, too.
-        self.ahead -= sum(plan.weights[number:])
         self.cells += result.cells - number + (result.status != "passed" and number > 0)
         self.ended += 1
         if self.bar is not None:
@@ -606,14 +640,22 @@ class _Progress:
             return
         said = f"{result.name}: passed" if result.status == "passed" else result.reason()
         left = f", about {duration(round(self.left()))} left" if self.ended < self.plans else ""
-        line = f"[{self.ended}/{self.plans}] {said} ({duration(result.seconds)}{left})"
-        print(line, file=sys.stderr, flush=True)
+        self._say(f"[{self.ended}/{self.plans}] {said} ({duration(result.seconds)}{left})")
 
     def left(self):
-        """Return the estimated seconds left."""
+        """Return the estimated seconds left: each waiting notebook begins as soon as a place is free."""
         pace, now = (self.spent + self.PRIOR) / (self.expected + self.PRIOR), time.perf_counter()
-        here = [max(pace * expected - (now - started), 0.0) for _, expected, started in self.running.values()]
-        return max(max(here, default=0.0), (pace * self.ahead + sum(here)) / min(self.jobs, self.plans))
+        # A notebook that takes longer than expected is not about to end at every moment.
+        free = [max(pace * plan.seconds - (now - t), 0.1 * (now - t)) for plan, _, t in self.running.values()]
+        free += [0.0] * (self.jobs - len(free))
+        heapq.heapify(free)
+        for plan in self.waiting:
+            heapq.heapreplace(free, free[0] + pace * plan.seconds)
+        return max(free)
+
+    @staticmethod
+    def _say(line):
+        print(line, file=sys.stderr, flush=True)
 
     async def tick(self):
         """Keep the clock of the bar going while a long cell runs."""
@@ -630,7 +672,7 @@ class _Progress:
             return
         where = [
             f"{path.stem}, cell {number}" if number else f"{path.stem}, starting the kernel"
-            for path, (number, *_) in self.running.items()
+            for path, (_, number, _) in self.running.items()
         ]
         self.bar.n = self.cells
         self.bar.set_description_str("; ".join(where), refresh=False)
@@ -659,7 +701,7 @@ def duration(seconds):
 
 def _summary(results):
     """Return the closing table as text, and one line for each notebook that did not pass."""
-    header = ("notebook", "status", "time", "figures", "key result")
+    header = ("notebook", "status", "time", "figures", "key result of this run")
     width = max(shutil.get_terminal_size((120, 20)).columns, 60)
     rows = [
         (
@@ -667,7 +709,7 @@ def _summary(results):
             result.status,
             "" if result.status == "not run" else duration(result.seconds),
             str(len(result.figures)),
-            re.sub(r"[*`]", "", _first_line(result.key_result.replace("```", ""))),
+            re.sub(r"[*`]", "", _first_line(re.sub(r"```(table)?", "", result.key_result))),
         )
         for result in results
     ]
@@ -692,7 +734,48 @@ def _shorten(text, room):
 # The page
 
 
+@cache
+def _exporter():
+    # The highlighted code is escaped already; to parse it once more takes most of the time.
+    return HTMLExporter(template_name="basic", filters={"clean_html": lambda code: code})
+
+
+def _as_html(notebook, title):
+    """Return a notebook as a page that loads nothing from the network; its formulas stay as they were written."""
+    body = _exporter().from_notebook_node(notebook)[0]
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL | re.IGNORECASE)
+    # A badge lies on a server.
+    body = re.sub(r'<img\b[^>]*\balt="([^"]*)"[^>]*\bsrc="https?:[^>]*>', r"\1", body)
+    return render_notebook(title, body)
+
+
+def _write_copies(results, out):
+    """Write the HTML copies, whose links lead to the copies that there are, or else to the notebooks' folder."""
+    fresh = {result.executed.name for result in results if result.html}
+
+    def lead(match, folder):
+        name, mark, place = html.unescape(match[2]).partition("#")
+        name, target = unquote(name), folder / unquote(name)
+        copy = Path(name).with_suffix(".html").name
+        if name.endswith(".ipynb") and target.parent == folder and (name in fresh or (out / copy).is_file()):
+            address = quote(copy)
+        elif target.exists():
+            # Two drives of Windows have no relative path between them.
+            same = target.drive == out.drive
+            address = quote(Path(os.path.relpath(target, out)).as_posix()) if same else target.as_uri()
+        else:
+            return match[0]
+        return f'{match[1]}="{html.escape(address + mark + place)}"'
+
+    for result in results:
+        if result.html:
+            relative = r'\b(href|src)="(?![a-zA-Z][\w+.-]*:|[#/])([^"]+)"'
+            text = re.sub(relative, partial(lead, folder=result.folder), result.html)
+            _write(result.executed.with_suffix(".html"), text)
+
+
 def _write_index(results, out, profile, seconds):
+    _write_copies(results, out)
     counts = [
         f"{sum(result.status == status for result in results)} {status}"
         for status in ("passed", "failed", "stopped", "not run")
@@ -706,11 +789,18 @@ def _write_index(results, out, profile, seconds):
         ("Versions", ", ".join(_versions())),
         ("Machine", f"{_cores()} cores, {platform.system()} {platform.machine()}"),
     ]
-    page = render_page("kpretrain: the course, executed", facts, [_card(result, out) for result in results])
+    page = render_page("kpretrain: the course, executed", facts, [_card(result) for result in results])
     return _write(out / "index.html", page)
 
 
-def _card(result, out):
+def _links(result):
+    if result.executed is None:
+        return []
+    name = result.executed.name
+    return [("The executed notebook", result.executed.with_suffix(".html").name), (f"as {name}", name)]
+
+
+def _card(result):
     error = None
     if result.status in ("failed", "stopped"):
         source = result.source.splitlines()
@@ -722,8 +812,10 @@ def _card(result, out):
         "title": result.title,
         "status": result.status,
         "note": "" if result.status == "not run" else duration(result.seconds),
-        "link": os.path.relpath(result.executed, out) if result.executed else "",
+        "links": _links(result),
+        "heading": "Key result of this run",
         "markdown": result.key_result,
+        "stored": result.stored_record,
         "figures": result.figures,
         "error": error,
     }

@@ -61,6 +61,15 @@ class Dataset:
         Where the rows come from, in words.
     removed : pandas.DataFrame
         Rows left out, each with its `reason`. Often empty.
+    near_duplicates : pandas.DataFrame
+        Of a folder of images: the pictures (`path`) that are near duplicates of one another, with their `group`. Those
+        of one group stand in one part.
+
+    Raises
+    ------
+    DataError
+        If `x` and `y` of a part differ in length, if a class number has no name, or if validation or test have a class
+        that train lacks.
     """
 
     name: str
@@ -70,6 +79,28 @@ class Dataset:
     class_names: list
     source: str
     removed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"reason": []}), repr=False)
+    near_duplicates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"path": [], "group": []}), repr=False)
+
+    def __post_init__(self):
+        known = None  # the classes of train, which comes first
+        for part in ("train", "validation", "test"):
+            if getattr(self, part) is None:
+                continue
+            x, y = getattr(self, part)
+            if len(x) != len(y):
+                raise DataError(f"{self.name}: {part} has {len(x):,} rows in x and {len(y):,} in y.")
+            present = np.unique(y)
+            if present.dtype.kind not in "iu":
+                continue
+            if len(unnamed := present[(present < 0) | (present >= len(self.class_names))]):
+                names = f"class_names has {len(self.class_names)} names, for the classes from 0"
+                raise DataError(f"{self.name}: {part} has class {unnamed[0]} in y, but {names}.")
+            known = present if known is None else known
+            if len(unseen := np.setdiff1d(present, known)):
+                raise DataError(
+                    f"{self.name}: the class {self.class_names[unseen[0]]!r} has 0 training rows, and {part} has some. "
+                    "Add rows to train, or leave the class out."
+                )
 
     @property
     def unlabelled(self):
@@ -77,7 +108,7 @@ class Dataset:
         return self.train.x
 
     def every(self, step):
-        """Return a Dataset of every `step`-th row of each part, for a quick look; `removed` stays as it is."""
+        """Return a Dataset of every `step`-th row of each part, for a quick look; the tables stay as they are."""
         parts = {name: getattr(self, name) for name in ("train", "validation", "test")}
         return replace(self, **{name: Part(part.x[::step], part.y[::step]) for name, part in parts.items()})
 
@@ -87,6 +118,9 @@ class Dataset:
         if len(self.removed):
             counts = self.removed["reason"].value_counts()
             text += "; left out " + ", ".join(f"{n:,} ({reason})" for reason, n in counts.items())
+        if count := len(self.near_duplicates):
+            groups = self.near_duplicates["group"].nunique()
+            text += f"; {count:,} near-duplicate pictures in {groups:,} group{'s' * (groups > 1)} stay in one part"
         return text
 
 
@@ -517,16 +551,26 @@ def _load_cifar10(seed):
 
 def _load_hymenoptera(seed):
     """Ants and bees, unpacked once into the cache."""
-    path, folder = _on_disk("hymenoptera_data.zip"), cache_folder() / "hymenoptera_data"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
-            try:
-                shutil.unpack_archive(path, unpacked, "zip")
-                (Path(unpacked) / folder.name).rename(folder)
-            except (OSError, ValueError, shutil.ReadError, zipfile.BadZipFile) as error:
+    path = _on_disk("hymenoptera_data.zip")
+    return replace(_read_folder(_unpacked(path), (0.8, 0.1, 0.1), 8, seed), name="hymenoptera", source=path.name)
+
+
+def _unpacked(path):
+    """The folder of a zip's contents in the cache, which has the sha256 in its name; those of earlier zips stay."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    folder = cache_folder() / f"{path.stem}-{digest}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
+        try:
+            shutil.unpack_archive(path, unpacked, "zip")
+            (Path(unpacked) / path.stem).rename(folder)
+        except (OSError, ValueError, shutil.ReadError, zipfile.BadZipFile) as error:
+            if not folder.is_dir():  # else another process was quicker, and its folder is as good
                 raise DataError(f"{path}: not a readable zip ({error}). Put a whole copy in its place.") from error
-    return replace(_read_folder(folder, (0.8, 0.1, 0.1), 8, seed), name="hymenoptera", source=path.name)
+    return folder
 
 
 def _load_rt_polarity(seed):
@@ -562,8 +606,9 @@ def from_folder(folder, *, sizes=(0.8, 0.1, 0.1), minimum_side=8, seed=0):
     """Read a folder of images, one subfolder a class: `photos/<class>/*.jpg`.
 
     A folder with `train/`, and `val/` or `test/` or both, keeps that split: where there is no test folder, `val` is
-    the test part; a validation part that is missing is cut from train; a copy of a test image leaves the other parts.
-    Otherwise the images are split here, stratified by class, and exact copies of an image never cross.
+    the test part; a validation part that is missing is cut from train; a copy or near copy of a test image leaves the
+    other parts. Otherwise the images are split here, stratified by class, and copies and near copies of an image, such
+    as one saved again or resized (`clean.near_duplicate_images`), never cross.
     Hidden files and folders are passed over.
 
     Parameters
@@ -596,23 +641,30 @@ def _read_folder(folder, sizes, minimum_side, seed):
     if not has_split:
         parts = [("all", folder)]
     table = pd.concat([_list_images(path).assign(part=part) for part, path in parts], ignore_index=True)
-    table["reason"] = [_image_fault(path, minimum_side) for path in table["path"]]
+    faults, prints = zip(*(_look(path, minimum_side) for path in table["path"]), strict=True)
+    table["reason"] = faults
     stray = sorted(set(_images(folder)) - set(table["path"]))
     removed = [table[table["reason"] != ""], pd.DataFrame({"path": stray, "reason": "in no class folder"})]
     kept, rare = _enough_per_class(table[table["reason"] == ""], "label", 1 if has_split else 3, folder)
-    part, copies = kept["part"].to_numpy(object), clean.duplicate_images(kept["path"].tolist())
+    part, prints = kept["part"].to_numpy(object), [prints[row] for row in kept.index]
+    exact = pd.factorize(np.array([one.digest for one in prints], object))[0]
+    copies = clean.near_duplicate_images(prints)
     if not has_split:
         part = _split(folder, kept["label"], sizes, copies, seed)
     elif "test" not in names:
         part[part == "validation"] = "test"
-    reason = _twins(part, copies)
+    reason, near = _twins(part, exact), _twins(part, copies)
+    reason = np.where((reason == "") & (near != ""), np.char.add("near ", near), reason)
     removed += [rare, kept[reason != ""].assign(reason=reason[reason != ""])]
     kept, part, copies = kept[reason == ""], part[reason == ""], copies[reason == ""]
     if "validation" not in part:
         train = part == "train"
         part[train] = _split(folder, kept["label"][train], (0.9, 0.1, 0), copies[train], seed)
     removed = pd.concat(removed, ignore_index=True)
-    return _dataset(folder.name, kept, part, "path", "label", f"the folder {folder.name}", removed)
+    dataset = _dataset(folder.name, kept, part, "path", "label", f"the folder {folder.name}", removed)
+    near = pd.DataFrame({"path": kept["path"], "group": copies})
+    near = near[~near["path"].isin(dataset.removed["path"])].sort_values("group", kind="stable", ignore_index=True)
+    return replace(dataset, near_duplicates=near[near["group"].duplicated(keep=False)].reset_index(drop=True))
 
 
 def _subfolders(folder):
@@ -637,13 +689,14 @@ def _list_images(folder):
     return pd.DataFrame(rows, columns=["path", "label"])
 
 
-def _image_fault(path, minimum_side):
-    """Why an image file cannot be used, or an empty string."""
+def _look(path, minimum_side):
+    """Why an image file cannot be used, or an empty string, and its `ImagePrint`: each file is decoded once."""
     try:
-        side = min(_open_image(path).size)
+        image = _open_image(path)
     except DataError:
-        return "not a readable image"
-    return f"smaller than {minimum_side} pixels" if side < minimum_side else ""
+        return "not a readable image", None
+    small = min(image.size) < minimum_side
+    return f"smaller than {minimum_side} pixels" if small else "", clean.image_print(image)
 
 
 def read_images(paths, size, *, grey=False):
@@ -768,7 +821,7 @@ def from_table(table, text="text", label="label", *, group=None, sizes=(0.8, 0.1
 
 
 def _split_table(name, table, text, label, group, sizes, encoding, seed):
-    rows = table if isinstance(table, pd.DataFrame) else _read_table(Path(table), encoding)
+    rows = table if isinstance(table, pd.DataFrame) else read_table(table, encoding)
     if rows.empty:
         raise DataError(f"{name}: the table has no rows.")
     named = [column for column in (text, label, group) if column is not None]
@@ -793,7 +846,26 @@ def _blank(column):
     return column.isna() | (column.astype(object).map(str).str.strip() == "")
 
 
-def _read_table(path, encoding):
+def read_table(path, encoding="utf-8"):
+    """Read a table from a file.
+
+    Parameters
+    ----------
+    path : path
+        A CSV, TSV, JSONL or Parquet file, told by its ending.
+    encoding : str
+        Of a CSV, TSV or JSONL file.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind or encoding, or its rows have more fields than its header.
+    """
+    path = Path(path)
     readers = {
         ".csv": lambda: pd.read_csv(path, encoding=encoding),
         ".tsv": lambda: pd.read_csv(path, sep="\t", encoding=encoding),
@@ -809,7 +881,7 @@ def _read_table(path, encoding):
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not {encoding} (byte {error.start} is {error.object[error.start]:#04x}). Name its encoding, "
-            "for instance from_table(path, encoding='latin-1')."
+            "for instance encoding='latin-1', or --encoding latin-1 on the command line."
         ) from error
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
         raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:].upper()} ({error}).") from error

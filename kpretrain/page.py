@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jinja2
 import mistune
+from pygments.formatters import HtmlFormatter
 
 
 class _SafeRenderer(mistune.HTMLRenderer):
@@ -21,6 +22,7 @@ class _SafeRenderer(mistune.HTMLRenderer):
         return f"<p><strong>{text}</strong></p>\n"
 
 
+_COLOURS = HtmlFormatter().get_style_defs(".highlight")  # of the code in a notebook
 _markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
 
 
@@ -30,13 +32,13 @@ def picture(figure, alt):
     Returns
     -------
     dict
-        `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown), `wide`.
+        `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown).
     """
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=200)
     width, height = (round(100 * inches) for inches in figure.get_size_inches())
     source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return {"source": source, "alt": alt, "width": width, "height": height, "wide": True}
+    return {"source": source, "alt": alt, "width": width, "height": height}
 
 
 def render_page(title, facts, cards, intro=""):
@@ -50,9 +52,10 @@ def render_page(title, facts, cards, intro=""):
         Names and values for the head of the page, such as `("Profile", "fast")`.
     cards : list of dict
         One per section: `id`, `title`, and any of `status` ("passed", "failed", "stopped", "not run"), `note` (a short
-        text beside the status, such as the time), `link` (a relative address), `markdown` (with the heading `heading`,
-        "Key result" where that is missing), `figures` (as `picture` makes them), and `error` (a dict of `summary`,
-        `source`, `traceback`).
+        text beside the status, such as the time), `links` (texts and relative addresses), `markdown` (with the heading
+        `heading`, "Key result" where that is missing), `stored` (Markdown of a stored record), `figures` (as `picture`
+        makes them, with a `caption` where it is not the alternative text), and `error` (a dict of `summary`, `source`,
+        `traceback`).
     intro : str, default=""
         A sentence under the heading.
 
@@ -61,8 +64,17 @@ def render_page(title, facts, cards, intro=""):
     page : str
         All text in it is escaped.
     """
+    return _template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
+
+
+def render_notebook(title, body):
+    """Return the HTML page of an executed notebook, which loads nothing: `body` is what nbconvert made of the cells."""
+    return _template("notebook.html").render(title=title, body=body, colours=_COLOURS)
+
+
+def _template(name):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["markdown"] = lambda text: jinja2.filters.Markup(_markdown(text))
-    return environment.get_template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
+    return environment.get_template(name)

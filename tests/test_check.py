@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,6 +36,30 @@ def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
     assert line in capsys.readouterr().out
     assert check.settle("points gained", 4.6) is False
     assert capsys.readouterr().out.endswith("measured 4.6. Outside your bet.\n")
+
+
+def test_a_file_of_ones_own(tmp_path, monkeypatch, bets_file):
+    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "mine" / "jane.json"))
+    check.bet("q", 0, 1)
+    assert json.loads((tmp_path / "mine" / "jane.json").read_text()) == {"q": {"low": 0.0, "high": 1.0}}
+    assert not bets_file.exists()
+
+
+def test_bets_of_several_processes_are_all_kept(tmp_path):
+    program = "import sys; from kpretrain import check; [check.bet(f'{sys.argv[1]} {k}', 0, k) for k in range(40)]"
+    both = [subprocess.Popen([sys.executable, "-c", program, name], stdout=subprocess.DEVNULL) for name in "ab"]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len(check.bets()) == 80
+
+
+def test_a_bet_placed_anew_elsewhere_is_not_undone(monkeypatch):
+    check.bet("q", 0, 1)
+    mine = check._bets_in_memory
+    another_process(monkeypatch)
+    check.bet("q", 5, 6)
+    monkeypatch.setattr(check, "_bets_in_memory", mine)
+    check.bet("another", 0, 1)
+    assert check.bets().loc["q", "low"] == 5
 
 
 def test_the_table_of_bets(monkeypatch):
@@ -517,7 +543,8 @@ CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exerci
 
 
 def test_every_exercise_is_tried():
-    public = {name for name, value in vars(check).items() if callable(value) and not name.startswith("_")}
+    own = {name: value for name, value in vars(check).items() if getattr(value, "__module__", "") == check.__name__}
+    public = {name for name, value in own.items() if callable(value) and not name.startswith("_")}
     assert {exercise.__name__ for exercise in CHECKS} == public - {"bet", "settle", "bets"}
 
 

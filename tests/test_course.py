@@ -29,6 +29,10 @@ Markdown("**Gain: 12.3 points** <script>alert(1)</script> ![far](https://example
          "\\n\\n| arm | a long column heading | another long column heading |\\n|---|---|---|\\n| scratch | 1 | 2 |")"""
 
 
+TABLE = """print('93 % on another machine')
+display({'text/html': '<table></table>', 'text/plain': '       arm  mean\\n0  scratch    93'}, raw=True)"""
+
+
 def write_notebook(folder, name, *cells, title="A title"):
     """Write a notebook of code cells; a pair is a source and its tags."""
     made = [v4.new_markdown_cell(f"# {title}\n\n[![Open](badge)](link)", id="head")]
@@ -55,8 +59,28 @@ def mixed(tmp_path_factory):
         FIGURE.format(panels=1, width=6),
         FIGURE.format(panels=3, width=13),
         (KEY_RESULT, ["key-result"]),
+        (
+            TABLE,
+            ["stored-record"],
+        ),
     )
-    write_notebook(notebooks, "00_good.ipynb", *first, title="Good & <i>quick</i>")
+    path = write_notebook(notebooks, "00_good.ipynb", *first, title="Good & <i>quick</i>")
+    notebook = nbformat.read(path, as_version=4)
+    to = (
+        "01_fails.ipynb#A-title",
+        "notes.ipynb",
+        "../data/a%20b.csv",
+        "README.md",
+        "https://example.org",
+        "#head",
+        "gone.md",
+    )
+    notebook.cells.insert(1, v4.new_markdown_cell(" ".join(f"[to {address}]({address})" for address in to), id="to"))
+    notebook.cells.insert(2, v4.new_markdown_cell("![Open](https://example.org/badge.svg) $x^2$", id="badge"))
+    nbformat.write(notebook, path)
+    (folder / "data").mkdir()
+    (folder / "data" / "a b.csv").touch()
+    (notebooks / "README.md").touch()
     message = "raise ValueError('no <b>bold</b> & \"quotes\"')"
     stale = v4.new_output("stream", text="from an earlier run")
     failing = write_notebook(notebooks, "01_fails.ipynb", "print('kept')", message, "print('not reached')")
@@ -72,7 +96,7 @@ def mixed(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("KPRETRAIN_DATA", "data")
         patch.setenv("MPLBACKEND", "agg")
-        results = course.run(notebooks, out="out", timeout=4)
+        results = course.run(notebooks, out="out", timeout=8)
     return folder, results, (out / "index.html").read_text(encoding="utf-8")
 
 
@@ -91,7 +115,7 @@ def test_kernel_is_this_python_in_the_notebooks_folder(mixed):
 def test_failures_name_cell_and_reason(mixed):
     _, results, _ = mixed
     assert results[1].reason() == '01_fails: failed in cell 2 of 3: ValueError: no <b>bold</b> & "quotes"'
-    assert "longer than the 4 s" in results[2].error
+    assert "longer than the 8 s" in results[2].error
     assert results[2].cell == 2
     assert "the kernel died (exit code 1)" in results[3].error
     assert results[3].traceback == "out of luck"
@@ -118,8 +142,25 @@ def test_sources_are_untouched_without_in_place(mixed):
 def test_summary_names_what_failed(mixed):
     _, results, _ = mixed
     summary = course._summary(results)
+    assert "key result of this run" in summary
     assert re.search(r"00_good +passed +\d.* +2 +Gain: 12.3 points", summary)
+    assert "another machine" not in summary
     assert "03_dies: failed in cell 1 of 1: the kernel died" in summary
+
+
+def test_a_run_leaves_the_bets_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "mine.json"))
+    for name in ("00_a", "01_b"):
+        source = "from kpretrain import check\ncheck.bet('q', 0, 1)\nprint(len(check.bets()), check._bets_file())"
+        write_notebook(tmp_path / "nb", f"{name}.ipynb", source)
+    (tmp_path / "mine.json").write_text('{"q": {"low": 5, "high": 6}}')
+    found = course.run(tmp_path / "nb", out=tmp_path / "out", jobs=2, timeout=100)
+    assert [result.status for result in found] == ["passed", "passed"]
+    assert (tmp_path / "mine.json").read_text() == '{"q": {"low": 5, "high": 6}}'
+    assert not (tmp_path / "cache" / "bets.json").exists()
+    told = [re.search(r"1 (/\S+json)", outputs_text(result.executed)).group(1) for result in found]
+    assert told[0] != told[1] and not Path(told[0]).exists()
 
 
 class Page(html.parser.HTMLParser):
@@ -127,7 +168,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.text = [], ""
+        self.tags, self.text, self.captions = [], "", []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -135,6 +176,8 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+        if self.tags and self.tags[-1][0] == "figcaption" and data.strip():
+            self.captions.append(data)
 
     def all(self, name):
         return [attributes for tag, attributes in self.tags if tag == name]
@@ -150,6 +193,7 @@ def test_page_is_self_contained(mixed):
         assert base64.b64decode(content, validate=True).startswith(b"\x89PNG\r\n\x1a\n")
         assert image["alt"]
         assert image["loading"] == "lazy"
+    assert [text for text in page.captions] == ["Good & <i>quick</i>"] * 2
     identities = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     for link in page.all("a"):
         target = link["href"]
@@ -176,6 +220,50 @@ def test_page_tells_everything_escaped(mixed):
         assert expected in page.text
     assert "\x1b" not in text
     assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_the_key_result_is_this_runs_and_the_stored_record_stands_apart(mixed):
+    _, results, text = mixed
+    assert "12.3" in results[0].key_result and "another machine" not in results[0].key_result
+    apart = text.split("Stored record (made earlier, not by this run)")
+    assert len(apart) == 2 and "Key result of this run" in apart[0]
+    assert re.match(r"</h3>\s*<div class=.result stored.>", apart[1]) and "93 % on another machine" in apart[1]
+    assert re.search(r'<code class="language-table">\s+arm  mean\n0  scratch    93\n', apart[1])
+    assert "another machine" not in apart[0]
+
+
+def test_executed_notebooks_open_as_html_without_a_network(mixed):
+    folder, results, text = mixed
+    links = [link["href"] for link in Page(text).all("a")]
+    for result in results:
+        if result.executed:
+            assert {f"{result.name}.html", f"{result.name}.ipynb"} <= set(links)
+    page = Page((folder / "out" / "00_good.html").read_text(encoding="utf-8"))
+    targets = {link["href"] for link in page.all("a")}
+    assert {
+        "01_fails.html#A-title",
+        "../notebooks/notes.ipynb",
+        "../data/a%20b.csv",
+        "../notebooks/README.md",
+    } <= targets
+    assert {"index.html", "https://example.org", "#head"} <= targets
+    assert not {"script", "iframe"} & {tag for tag, _ in page.tags}
+    loaded = [attributes.get("src") or attributes["href"] for tag, attributes in page.tags if tag in ("img", "link")]
+    remote = [address for address in loaded if not address.startswith("data:")]
+    assert len(loaded) == 4 and remote == ["badge"]  # which the notebook itself names wrongly
+    assert "$x^2$" in page.text and "Open" in page.text and "Good & <i>quick</i>" in page.text
+
+
+def test_a_notebook_that_was_not_run_is_linked_as_it_stands(tmp_path):
+    path = write_notebook(tmp_path / "nb", "00_a.ipynb", "1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = "[next](01_b.ipynb)"
+    nbformat.write(notebook, path)
+    write_notebook(tmp_path / "nb", "01_b.ipynb", "2")
+    course.run(tmp_path / "nb", out=tmp_path / "out", only="00")
+    assert 'href="../nb/01_b.ipynb"' in (tmp_path / "out" / "00_a.html").read_text()
+    course.run(tmp_path / "nb", out=tmp_path / "out")
+    assert 'href="01_b.html"' in (tmp_path / "out" / "00_a.html").read_text()
 
 
 @pytest.fixture
@@ -276,24 +364,43 @@ def test_in_place_writes_back_what_passed_and_stays_stable(tmp_path):
     assert "widgets" not in notebook.metadata
 
 
-def test_recorded_seconds_weigh_the_time_left(tmp_path):
-    path = write_notebook(tmp_path, "00_a.ipynb", "1", "2", "3")
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[1].metadata["kpretrain"] = {"seconds": 30.0}
-    notebook.cells[2].metadata["kpretrain"] = {"seconds": 10.0}
-    nbformat.write(notebook, path)
-    plan = course._plan(path, tmp_path / "out", "fast")
-    assert plan.weights == [30.0, 10.0, 20.0]
-    progress = course._Progress([plan])
-    assert progress.left() == pytest.approx(60, abs=1)
-    progress.start_notebook(plan)
-    progress.start_cell(plan, 1)
-    number, expected, started = progress.running[plan.path]
-    progress.running[plan.path] = (number, expected, started - 60)  # the cell took twice as long as before
-    progress.end_cell(plan)
-    assert 50 < progress.left() < 60
-    pair = [plan, course._plan(write_notebook(tmp_path, "01_b.ipynb", "1", "2", "3"), tmp_path / "out", "fast")]
-    assert course._Progress(pair, 2).left() == pytest.approx((60 + 3) / 2, abs=1)
+def test_the_time_left_comes_from_the_table_and_then_from_the_last_run(tmp_path, capsys):
+    names = ("00_a", "01_b", "02_c")
+    paths = [write_notebook(tmp_path / "nb", f"{name}.ipynb", "1", "2") for name in names]
+    rows = ["| notebook | fast | full |", "|---|---|---|", "| [00_a](00_a.ipynb) | 40 s | 4 min |"]
+    (tmp_path / "nb" / "README.md").write_text("\n".join([*rows, "| [01_b](01_b.ipynb) | 20 s | 1 min |"]))
+    out = tmp_path / "out"
+    seconds = {key: [course._plan(path, out, *key).seconds for path in paths] for key in (("fast", 1), ("full", 2))}
+    assert seconds["fast", 1] == [40, 20, 2]  # where the table lacks one, a second for each cell
+    assert seconds["full", 2] == pytest.approx([240 * 1.4, 60 * 1.4, 2 * 1.4])
+    assert course._Progress([course._plan(path, out, "fast", 1) for path in paths]).left() == 62
+    plans = [course._plan(path, out, "fast", 2) for path in paths]
+    assert course._Progress(plans, 2).left() == pytest.approx(1.4 * 40)  # the longest takes longer than all others
+    assert "3 notebooks, about 56 s in all" in capsys.readouterr().err
+
+    ran = course.run(tmp_path / "nb", out=out, only="00")[0].seconds
+    assert course._plan(paths[0], out, "fast", 1).seconds == pytest.approx(ran, abs=0.1)
+    assert course._plan(paths[0], out, "full", 1).seconds == 240  # an earlier run in another profile tells nothing
+    assert course._plan(paths[0], out, "fast", 2).seconds == 1.4 * 40
+
+
+def test_the_time_left_follows_the_pace(tmp_path):
+    paths = [write_notebook(tmp_path, f"0{k}_a.ipynb", "1") for k in range(3)]
+    plans = [course._plan(path, tmp_path / "out", "fast") for path in paths]
+    for plan in plans:
+        plan.seconds = 100.0
+    progress = course._Progress(plans)
+    progress.start_notebook(plans[0])
+    assert progress.left() == pytest.approx(300, abs=1)
+    plans[0].result.status, plans[0].result.seconds = "passed", 200.0
+    progress.end_notebook(plans[0])
+    assert progress.left() == pytest.approx(200 * 220 / 120, abs=1)
+    progress.start_notebook(plans[1])
+    progress.running[plans[1].path] = (plans[1], 1, time.perf_counter() - 500)  # longer than expected
+    assert progress.left() == pytest.approx(50 + 100 * 220 / 120, abs=1)
+
+
+def test_durations():
     assert [course.duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
         "8.4 s",
         "1 min 00 s",
@@ -382,7 +489,10 @@ def test_two_jobs_run_side_by_side_and_in_order(tmp_path, capsys):
     ]
     assert found[1].cell == 2 and "met" in outputs_text(tmp_path / "out" / "00_a.ipynb")
     told = capsys.readouterr().err
-    assert told.index("[2/3] 01_b: 3 cells") < told.index("] 00_a: passed") and "[3/3]" in told
+    assert told.index("01_b: started, 3 cells") < told.index("00_a: passed")
+    ended = re.findall(r"\[(\d)/3\] \w+: (\w+)", told)  # the brackets count what has ended, and nothing else
+    assert [number for number, _ in ended] == ["1", "2", "3"] and {how for _, how in ended} == {"passed", "failed"}
+    assert told.count("[") == 3 and told.count(": started") == 3
 
 
 @pytest.mark.parametrize(("jobs", "own", "expected"), [(1, None, None), (64, None, "1"), (64, "3", "3")])

@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -44,6 +45,23 @@ def test_every_nth_row_of_each_part_keeps_its_label():
     assert sizes(thin) == (4, 4, 2) and sizes(whole.every(1)) == sizes(whole) == (10, 10, 4)
     assert thin.train.x[:, 0].tolist() == [0, 3, 6, 9] and thin.train.y.tolist() == [0, 0, 0, 0]
     assert thin.name == "some" and thin.class_names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test": [0, 1, 2]}, "own: the class 'wasp' has 0 training rows, and test has some"),
+        ({"validation": [2]}, "own: the class 'wasp' has 0 training rows, and validation has some"),
+        ({"validation": [0, 3]}, "own: validation has class 3 in y, but class_names has 3 names"),
+        ({"train": [0, -1, 1]}, "own: train has class -1 in y"),
+        ({"test": [0]}, "own: test has 3 rows in x and 1 in y"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused_by_name(change, message):
+    parts = {part: np.array(change.get(part, [0, 1, 1])) for part in PARTS}
+    parts = {part: data.Part(np.zeros(3 if "3 rows" in message else len(y)), y) for part, y in parts.items()}
+    with pytest.raises(data.DataError, match=message):
+        data.Dataset("own", **parts, class_names=["ant", "bee", "wasp"], source="here")
 
 
 # ------------------------------------------------------------------------------------------------ MNIST
@@ -564,6 +582,44 @@ def test_exact_copies_never_cross(tmp_path, seed):
     assert accounted(dataset) == image_files(tmp_path)
 
 
+def scenery(path, seed, **options):
+    """A smooth picture, which survives compression as a photograph does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spots = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype="uint8")
+    image = Image.fromarray(spots).resize((140, 100), Image.Resampling.BICUBIC)
+    image.resize(options.pop("size", image.size)).save(path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_copies_never_cross_and_are_told(tmp_path, seed, capsys):
+    for number, name in enumerate(("ants", "bees")):
+        for k in range(12):
+            scenery(tmp_path / name / f"{k}.png", 100 * number + k)
+    for k in range(4):
+        scenery(tmp_path / "ants" / f"{k}-again.jpg", k, quality=30)
+        scenery(tmp_path / "bees" / f"{k}-small.png", k, size=(70, 50))  # under another class
+    dataset = data.from_folder(tmp_path, seed=seed)
+    assert "; 12 near-duplicate pictures in 4 groups stay in one part" in capsys.readouterr().out
+    table = dataset.near_duplicates
+    assert table["path"].map(lambda path: re.split(r"[-.]", Path(path).name)[0]).nunique() == 4 and len(table) == 12
+    for _, group in table.groupby("group"):
+        assert len(group) == 3 and any(set(group["path"]) <= set(getattr(dataset, part).x) for part in PARTS)
+    assert dataset.removed.empty and accounted(dataset) == image_files(tmp_path)
+
+
+def test_a_near_copy_of_a_given_test_picture_leaves_train(tmp_path):
+    for number, part in enumerate(("train", "val", "test")):
+        for c, name in enumerate(("ants", "bees")):
+            for k in range(6):
+                scenery(tmp_path / part / name / f"{k}.png", 100 * number + 10 * c + k)
+    scenery(tmp_path / "test" / "ants" / "again.jpg", 0, quality=40)
+    scenery(tmp_path / "val" / "bees" / "again.png", 1)
+    removed = data.from_folder(tmp_path).removed
+    reasons = {Path(path).name: reason for path, reason in zip(removed["path"], removed["reason"], strict=True)}
+    assert reasons == {"0.png": "near duplicate of a test row", "1.png": "duplicate of a validation row"}
+
+
 @pytest.mark.parametrize(
     "layout", [("train", "val"), ("train", "test"), ("Train", "valid", "test"), ("train", "val", "validation")]
 )
@@ -783,8 +839,10 @@ def test_latin_1_is_told_and_read_when_named(tmp_path):
         WRITERS[kind](table, file)
         body = file.read_text(encoding="utf8").replace("\\u00e9", "\u00e9")
         file.write_text(body, encoding="latin-1")
-        with pytest.raises(data.DataError, match=rf"old\.{kind}: not utf-8.*0xe9.*encoding='latin-1'"):
+        message = rf"old\.{kind}: not utf-8.*0xe9.*encoding='latin-1', or --encoding latin-1"
+        with pytest.raises(data.DataError, match=message):
             data.from_table(file)
+        assert data.read_table(str(file), "latin-1").equals(table)
         assert sorted(all_rows(data.from_table(file, encoding="latin-1"))) == sorted(table["text"])
 
 
@@ -893,14 +951,37 @@ def test_cifar10_from_a_zip_of_folders(shelf):
     assert not np.array_equal(data.load("cifar10", seed=1).train.x, found.train.x)
 
 
-def test_hymenoptera_is_unpacked_once(shelf, capsys):
+def test_hymenoptera_is_unpacked_once(shelf, capsys, monkeypatch):
     write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
     found = data.load("hymenoptera")
     assert sizes(found) == (36, 4, 40) and found.name == "hymenoptera" and found.source == "hymenoptera_data.zip"
     assert capsys.readouterr().out.count("rows in 2 classes") == 1
-    (shelf / "hymenoptera_data.zip").write_bytes(b"another")
+    monkeypatch.setattr(data.shutil, "unpack_archive", None)
     assert data.load("hymenoptera").train.x.tolist() == found.train.x.tolist()
-    assert [path.name for path in (shelf / "cache").iterdir()] == ["hymenoptera_data"]
+    assert len(list((shelf / "cache").iterdir())) == 1
+
+
+def test_another_archive_is_noticed(shelf):
+    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
+    before = data.load("hymenoptera")
+    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"), per_class=10)
+    assert sizes(data.load("hymenoptera")) == (18, 2, 20)
+    assert all(Path(path).is_file() for path in before.train.x)  # another process may be reading them
+
+
+def test_who_unpacks_second_takes_the_first_ones_folder(shelf, monkeypatch):
+    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
+    unpack = data.shutil.unpack_archive
+
+    def slow(*arguments):
+        """Another process is done while this one unpacks."""
+        monkeypatch.setattr(data.shutil, "unpack_archive", unpack)
+        data.load("hymenoptera")
+        unpack(*arguments)
+
+    monkeypatch.setattr(data.shutil, "unpack_archive", slow)
+    assert sizes(data.load("hymenoptera")) == (36, 4, 40)
+    assert len(list((shelf / "cache").iterdir())) == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf8", "latin-1"])
@@ -933,4 +1014,4 @@ def test_a_zip_cut_short(shelf, name, file):
     (shelf / file).write_bytes((shelf / file).read_bytes()[:-300])
     with pytest.raises(data.DataError, match=rf"{file}: not .* Put a whole copy in its place\."):
         data.load(name)
-    assert not (shelf / "cache" / "hymenoptera_data").exists()
+    assert not list((shelf / "cache").glob("*"))
