@@ -143,8 +143,8 @@ class _Walk:
             return _hash("array", str(value.dtype), repr(value.shape), _body(value))
         if id(value) in self.open:
             return _hash("circle", getattr(value, "__qualname__", kind.__qualname__))
-        alone = not self.open
-        if isinstance(value, _CODE) and id(value) in self.done:
+        alone = self.open.isdisjoint(self.known)  # inside of other code, a circle may be cut at another place
+        if alone and isinstance(value, _CODE) and id(value) in self.done:
             return self.done[id(value)]
         self.open.add(id(value))
         try:
@@ -185,6 +185,10 @@ class _Walk:
         if dataclasses.is_dataclass(value):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return _hash("dataclass", each(kind), each(fields))
+        if isinstance(value, types.SimpleNamespace):
+            return _hash("namespace", each(kind), each(vars(value)))
+        if isinstance(value, re.Pattern):  # its repr is cut short
+            return _hash("pattern", each(value.pattern), each(value.flags))
         if hasattr(value, "to_numpy"):  # pandas
             return _hash("table", _name(kind), each(list(getattr(value, "columns", []))), each(value.to_numpy()))
         if keras.ops.is_tensor(value):
@@ -193,18 +197,21 @@ class _Walk:
             return _hash("config", each(kind), _plain_json(value))
         if hasattr(value, "to_str"):  # Hugging Face tokenizers, whose repr leaves most of the vocabulary out
             return _hash("to_str", each(kind), value.to_str())
-        if hasattr(value, "__wrapped__"):  # functools.cache, staticmethod, classmethod
-            return _hash("wrapped", each(kind), each(value.__wrapped__))
         if place := source.place(value):
             return _hash("import", *place)
+        if hasattr(value, "__wrapped__"):  # functools.cache, staticmethod, classmethod
+            return _hash("wrapped", each(kind), each(value.__wrapped__))
         if hasattr(kind, "__get__") and hasattr(value, "__dict__"):  # a descriptor in a class
             return _hash("descriptor", each(kind), each(vars(value)))
-        if kind.__repr__ is object.__repr__ or re.search(r"\b0x[0-9a-f]{4,}", repr(value)) or kind is np.ufunc:
+        told, version = repr(value), source.origin(kind.__module__)
+        silent = kind.__repr__ is object.__repr__ or hasattr(value, "state_dict") or kind is np.ufunc
+        silent |= version not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
+        if silent or re.search(r"\b0x[0-9a-f]{4,}", told):
             raise TypeError(
                 f"{value!r} has no description that stays the same in another process. Give its class a __repr__ that "
                 "tells all that matters, or use a function, a Keras layer or a scikit-learn estimator in its place."
             )
-        return _hash("repr", each(kind), repr(value))
+        return _hash("repr", each(kind), told)
 
     def _function(self, function):
         module = function.__globals__.get("__name__")
@@ -216,8 +223,9 @@ class _Walk:
         else:
             self._note(function)
             name = source.identity(function)
-        cells = [getattr(cell, "cell_contents", None) for cell in function.__closure__ or ()]  # None: not filled yet
+        cells = [_contents(cell) for cell in function.__closure__ or ()]
         own = {called: found for called, found in self.reads(function).items() if type(found) in _EXACT}
+        own |= vars(function) if version is None else {}
         return _hash(
             "function", name, *map(self.describe, (function.__defaults__, function.__kwdefaults__, cells, own))
         )
@@ -263,6 +271,13 @@ class _Walk:
         return _hash("blueprint", architecture(layer), self.describe(carried))
 
 
+def _contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
 def _dunder(name):
     return name.startswith("__") and name.endswith("__")
 
@@ -301,19 +316,23 @@ def blueprint(layer):
 
 @functools.cache
 def _internals():
-    return {*vars(keras.Layer()), *vars(keras.Model())}
+    left_by_training = {"history", "optimizer", "stop_training", "stop_evaluating", "stop_predicting"}
+    return {*vars(keras.Layer()), *vars(keras.Model()), "input_names", "output_names", *left_by_training}
 
 
 def _carried(part):
-    """What a layer holds outside configuration and weights: functions, and all that its own code asks of itself."""
-    asked = set()
+    """What a layer holds outside configuration and weights: functions, and, where its code is ours, all else."""
+    ours, asked = False, set()
     for kind in type(part).__mro__:
         if source.origin(kind.__module__) is None:
             functions = [getattr(item, "fget", item) for item in vars(kind).values()]
-            asked |= {
-                name for each in functions if hasattr(each, "__code__") for name in source.names_in(each.__code__)[2]
-            }
-    held = {name: _held(item, name in asked) for name, item in vars(part).items() if name not in _internals()}
+            codes = [function.__code__ for function in functions if hasattr(function, "__code__")]
+            ours, asked = True, asked.union(*(source.names_in(code)[2] for code in codes))
+    held = {
+        name: _held(item, ours and (name in asked or not name.startswith("_")))  # Keras's own are private
+        for name, item in vars(part).items()
+        if name not in _internals()
+    }
     return {name: item for name, item in held.items() if item is not source.MISSING}
 
 

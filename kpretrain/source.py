@@ -221,7 +221,7 @@ def _imported(module, wanted, names):
     for name in wanted or ("",):
         value = getattr(module, name, MISSING) if name else module
         if _is_ours(value):
-            inner = {each: getattr(value, each, MISSING) for each in names}
+            inner = {each: getattr(value, each, MISSING) for each in sorted(names)}
             home = value.__name__
             found |= {f"{name} {each}": x for each, x in inner.items() if not is_memory(home, each, x)}
         elif not is_memory(module.__name__, name, value):
