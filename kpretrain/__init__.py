@@ -27,6 +27,7 @@ _MODULES = (
     "plot",
     "presets",
     "results",
+    "source",
     "text",
     "transfer",
 )

@@ -33,7 +33,7 @@ _TIMEOUT = 20  # seconds without an answer before a download is given up
 
 _loaded = {}
 _MOST_REMEMBERED = 2**30  # bytes of decoded images that a process keeps
-_decoded = {}  # (path, time of change, height, width) -> uint8 (height, width, 3)
+_decoded = {}  # (path, what the system tells of the file, height, width) -> uint8 (height, width, 3)
 
 
 class DataError(ValueError):
@@ -751,7 +751,9 @@ def read_images_once(paths, size):
     """
     images = np.empty((len(paths), *size, 3), "uint8")
     for row, path in zip(images, map(str, paths), strict=True):
-        key = (path, os.stat(path).st_mtime_ns if os.path.isfile(path) else 0, *size)
+        found = os.stat(path) if os.path.isfile(path) else None  # a copy may bring its old time of change with it
+        told = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        key = (path, told, *size)
         if key in _decoded:
             row[:] = _decoded[key]
             continue

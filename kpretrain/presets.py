@@ -186,7 +186,7 @@ def _duration(seconds):
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER):
+def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), folder=FOLDER):
     """Load a preset, or train the model here and now, and say which.
 
     Parameters
@@ -202,7 +202,10 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER)
         Leave the preset aside.
     keep : str
         The command that is running, if what is trained is to be kept in the user's cache: when the same command is
-        interrupted and started again, it goes on with what it kept, even with `retrain`.
+        interrupted and started again, it goes on with what it kept, even with `retrain`. That holds as long as nothing
+        has changed: seed, command, and `train` with the code and the data that it reads (`kp.fingerprint.fingerprint`).
+    facts : sequence
+        What else must be the same for that, such as data that `train` loads itself.
     folder : path
 
     Returns
@@ -215,17 +218,55 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", folder=FOLDER)
     PresetError
         If the preset is there and damaged: it is not replaced in silence.
     """
-    kept = (cache_folder() / "presets", f"{name}-seed{seed}")
-    for place, called, wanted in ((Path(folder), name, not retrain), (*kept, bool(keep))):
-        if wanted and (place / called).exists() and (about := manifest(called, place)).get("seed") in (None, seed):
-            return load(called, place), about["seconds"]
+    if not retrain and (Path(folder) / name).exists() and (about := manifest(name, folder)).get("seed") in (None, seed):
+        return load(name, folder), about["seconds"]
+    key = _key(name, train, seed, keep, *facts) if keep else None
+    kept = key and cache_folder() / "presets" / key
+    if kept and kept.exists():
+        print(f"preset {name}: goes on with what the same command kept")
+        return load(kept), manifest(kept)["seconds"]
     start = time.perf_counter()
     found = train()
-    model, facts = found if isinstance(found, tuple) else (found, {})
-    seconds = facts.pop("seconds", time.perf_counter() - start)
+    model, about = found if isinstance(found, tuple) else (found, {})
+    seconds = about.pop("seconds", time.perf_counter() - start)
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
     print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
-    if keep:
-        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed} | facts
-        save(model, kept[1], seconds=seconds, folder=kept[0], **about)
+    if kept:
+        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed} | about
+        save(model, kept.name, seconds=seconds, folder=kept.parent, **about)
     return model, seconds
+
+
+def state_path(name, train, *facts):
+    """Return the file for the weights of a training that may be interrupted, and say so if it is there.
+
+    Parameters
+    ----------
+    name : str
+    train : callable
+        What is trained: another file belongs to it when its code changes, or the code and the data that it reads.
+    *facts
+        What else must be the same, such as data that `train` loads itself.
+
+    Returns
+    -------
+    pathlib.Path or None
+        In the user's cache, ending in `.weights.h5`. None if it cannot be told whether something has changed; a line
+        says so.
+    """
+    key = _key(name, train, *facts)
+    path = key and cache_folder() / "training" / f"{key}.weights.h5"
+    if path and path.exists():
+        print(f"{name}: goes on with the training that the same command kept")
+    return path
+
+
+def _key(name, *facts):
+    """A name for what is kept, which changes with the facts; None, and a line, where they cannot be told."""
+    from .fingerprint import fingerprint
+
+    try:
+        return f"{name}-{fingerprint([loaded(), *facts])[:16]}"
+    except TypeError as error:
+        print(f"{name}: nothing is kept, and nothing old is taken. {error}")
+        return None

@@ -21,8 +21,8 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import data
-from .fingerprint import architecture, fingerprint
+from . import data, source
+from .fingerprint import blueprint, fingerprint, rows_fingerprint
 
 _STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
 _MOST_NETWORKS = 4  # compiled networks kept for the next fit
@@ -119,7 +119,8 @@ class Features(TransformerMixin, BaseEstimator):
         Rows in one forward pass.
     cache : bool
         Keep features under `kpretrain.data.cache_folder()`, and find them there if encoder, weights, `preprocess` and
-        rows are the same. False never touches the disk.
+        rows are the same: their code too, and of rows that are paths the files' contents. Where that cannot be told,
+        they are computed without the cache, and a line says so. False never touches the disk.
     random_state : int, RandomState instance or None
         Draws the random weights.
 
@@ -198,7 +199,8 @@ class Features(TransformerMixin, BaseEstimator):
         if not self.cache or self.encoder_ is None:
             return None
         try:
-            key = fingerprint([keras.__version__, keras.backend.backend(), self.encoder_, self.preprocess, x])
+            made_by = [keras.backend.backend(), source.origin(keras.backend.backend()), _forward]
+            key = fingerprint([made_by, self.encoder_, self.preprocess, rows_fingerprint(x)])
         except TypeError as error:
             print(f"Features: computed without the cache. {error}")
             return None
@@ -636,12 +638,16 @@ class _Watch(keras.callbacks.Callback):
 
 
 def _compiled(encoder, augment, inputs, head, hold, frozen, settings):
-    """A compiled network of this architecture: one from an earlier fit (tracing takes seconds), or a new one."""
+    """A compiled network of this architecture and code: one of an earlier fit (tracing takes seconds), or a new one."""
     updates, rate, decay = settings.updates, float(settings.learning_rate), float(settings.weight_decay)
     width, classes = head[0].shape
     shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
-    body = None if encoder is None else [type(encoder), architecture(encoder), _statistics(encoder)]
-    key = fingerprint([body, augment, repr(shapes), width, classes, hold, frozen, updates, rate, decay])
+    try:
+        body = None if encoder is None else [blueprint(encoder), _statistics(encoder)]
+        key = fingerprint([body, augment, repr(shapes), width, classes, hold, frozen, updates, rate, decay])
+    except TypeError as error:
+        print(f"FineTune: a network that is compiled anew for each fit. {error}")
+        key = None
     if key in _networks:
         _networks.move_to_end(key)
         return _networks[key]
@@ -663,6 +669,8 @@ def _compiled(encoder, augment, inputs, head, hold, frozen, settings):
     network.rate = rate
     network(_inputs(_take(inputs, slice(0, 1)), None), training=False)  # builds what is not built yet
     optimizer.build(network.trainable_variables)
+    if key is None:  # another network could not be told from this one
+        return network
     _networks[key] = network
     while len(_networks) > _MOST_NETWORKS or (len(_networks) > 1 and _parameters() > _MOST_PARAMETERS):
         _networks.popitem(last=False)

@@ -1,16 +1,27 @@
 """Fingerprints: equal for equal things, in every process, and different after any change that matters."""
 
 import copy
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
 
 import keras
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.special
 from keras import layers
 from sklearn.linear_model import LogisticRegression
 
 from kpretrain import data
+from kpretrain import fingerprint as names
 from kpretrain.fingerprint import fingerprint
+
+ROOT = os.path.dirname(os.path.dirname(data.__file__))
 
 
 def make_encoder(statistics=True):
@@ -115,7 +126,8 @@ def test_a_class_of_a_notebook_counts_with_its_code(name):
         return fingerprint(space[name]())
 
     assert written(1) == written(1) != written(2)
-    assert written(1, "a_package") == written(2, "a_package")
+    assert written(1, "helpers_of_mine") != written(2, "helpers_of_mine")
+    assert written(1, "sklearn.some_module") == written(2, "sklearn.some_module")  # its version tells
 
 
 def test_sparse_arrays_are_told_apart_by_their_numbers():
@@ -123,3 +135,266 @@ def test_sparse_arrays_are_told_apart_by_their_numbers():
     other = scipy.sparse.csr_array(np.eye(3)[[1, 0, 2]])
     assert len({fingerprint(value) for value in (one, two, other)}) == 3
     assert fingerprint(one) == fingerprint(one.copy())
+
+
+# ------------------------------------------------------------------------------------------------ code
+
+CODE = """
+import dataclasses, enum, functools, typing
+import numpy as np
+from sklearn.base import BaseEstimator
+
+SCALE = 2
+TABLE = {"a": [1, 2]}
+
+class Base:
+    ratio = 0.5
+    def halve(self, x):
+        return x * self.ratio
+
+class Kind(enum.Enum):
+    ONE = 1
+
+class Point(typing.NamedTuple):
+    x: int = 3
+    def double(self):
+        return 2 * self.x
+
+@dataclasses.dataclass(frozen=True)
+class Step(Base):
+    factor: float = 1.5
+    names: list = dataclasses.field(default_factory=list)
+
+    @property
+    def twice(self):
+        return 2 * self.factor
+
+    @staticmethod
+    def plus(x):
+        return x + 10
+
+    def __call__(self, x):
+        '''Say what it does.'''
+        return super().halve(x) * self.twice
+
+class Model(BaseEstimator):
+    def __init__(self, step=None):
+        self.step = step
+    def fit(self, x, y, weight=None):
+        return self
+    def predict(self, x):
+        return outer(x)
+
+def helper(x, shift=7):
+    def inner(y):
+        return y + 4
+    # a remark
+    return inner(x) * SCALE + shift + TABLE["a"][0] + Kind.ONE.value
+
+@functools.lru_cache
+def cached(x):
+    return x - 9
+
+def outer(x, depth=0):
+    return helper(x) + cached(x) + Step()(x) + Point().double() if depth else outer(x, depth + 1)
+"""
+CHANGES = {
+    "a constant": ("SCALE = 2", "SCALE = 3"),
+    "a table": ("[1, 2]", "[5, 2]"),
+    "a class attribute": ("0.5", "0.6"),
+    "a method of a base class": ("x * self.ratio", "x / self.ratio"),
+    "a member": ("ONE = 1", "ONE = 11"),
+    "a field of a tuple": ("x: int = 3", "x: int = 33"),
+    "a method of a tuple": ("2 * self.x", "3 * self.x"),
+    "a field": ("= 1.5", "= 2.5"),
+    "a property": ("2 * self.factor", "3 * self.factor"),
+    "a static method": ("x + 10", "x + 11"),
+    "a call": (".halve(x) * ", ".halve(x) + "),
+    "a default": ("shift=7", "shift=8"),
+    "an inner function": ("y + 4", "y + 5"),
+    "a wrapped function": ("x - 9", "x - 8"),
+}
+
+
+def imported(folder, name, text):
+    """A module of the reader's, from a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.py").write_text(text)
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["outer", "Model"])
+def test_code_counts_with_all_that_it_calls(tmp_path, change, name):
+    old, new = CHANGES[change]
+    assert CODE.count(old) == 1
+    before, after = imported(tmp_path / "1", "mine", CODE), imported(tmp_path / "2", "mine", CODE.replace(old, new))
+    assert fingerprint(getattr(before, name)) != fingerprint(getattr(after, name))
+
+
+def test_remarks_and_the_place_of_code_count_for_nothing(tmp_path):
+    other = (
+        CODE.replace("Say what it does.", "Say more.")
+        .replace("# a remark", "# another\n\n")
+        .replace("def helper", "def idle():\n    pass\n\n\ndef helper")
+    )
+    before, after = imported(tmp_path, "mine", CODE), imported(tmp_path, "yours", other)
+    for name in ("outer", "Model", "Step", "Point"):
+        assert fingerprint(getattr(before, name)) == fingerprint(getattr(after, name))
+    assert fingerprint(before.Step(2.0)) == fingerprint(after.Step(2.0)) != fingerprint(after.Step(3.0))
+    assert fingerprint(before.Kind.ONE) == fingerprint(after.Kind.ONE)
+    # a part of it in a file of its own
+    start, end = CODE.index("class Base"), CODE.index("class Kind")
+    imported(tmp_path, "base", CODE[start:end])
+    split = imported(tmp_path, "split", CODE[:start] + "from base import Base\n\n" + CODE[end:])
+    assert fingerprint(split.outer) == fingerprint(before.outer)
+
+
+def test_a_constant_counts_as_it_is_now(tmp_path):
+    mine = imported(tmp_path, "mine", CODE)
+    before = fingerprint(mine.Model())
+    mine.TABLE["a"].append(3)
+    assert fingerprint(mine.Model()) != before
+    mine.TABLE["a"].pop()
+    assert fingerprint(mine.Model()) == before
+
+
+@pytest.mark.parametrize("how", ["mine.outer(x)", "package.mine.outer(x)", "inside(x)", "inside_module(x)"])
+def test_code_in_another_file_is_found(tmp_path, how):
+    text = f"""
+        import types
+        import mine
+        package = types.ModuleType("package")
+        package.mine = mine
+        def inside(x):
+            from mine import outer as renamed
+            return renamed(x)
+        def inside_module(x):
+            import mine as renamed
+            return [renamed.outer(each) for each in x]
+        def call(x):
+            return {how}
+        """
+
+    def found(folder, code):
+        imported(tmp_path / folder, "mine", code)
+        return fingerprint(imported(tmp_path / folder, "caller", textwrap.dedent(text)).call)
+
+    assert found("1", CODE) == found("2", CODE) != found("3", CODE.replace("y + 4", "y + 5"))
+
+
+def test_equal_code_with_other_values_does_not_change_places():
+    def scale(n):
+        return lambda x: x * n
+
+    def layer(n):
+        class Scale:
+            def __call__(self, x):
+                return x * n
+
+        return Scale
+
+    for make in (scale, layer):
+        assert fingerprint([make(1), make(2)]) == fingerprint([make(1), make(2)]) != fingerprint([make(2), make(1)])
+
+
+def test_circles_end(tmp_path):
+    text = "class A:\n    def f(self):\n        return B, self\n\n"
+    text += "class B(A):\n    def f(self):\n        return super().f(), A, g\n"
+    text += "def g(n):\n    return g(n - 1), h\n\ndef h():\n    return g, B, ALL\n\nALL = [g, h, A, {'b': B}]\n"
+    mine, other = imported(tmp_path, "mine", text), imported(tmp_path, "other", text.replace("n - 1", "n - 2"))
+    for name in ("A", "B", "g", "h", "ALL"):
+        assert fingerprint(getattr(mine, name)) != fingerprint(getattr(other, name))
+
+
+def test_a_closure_that_is_not_filled_yet():
+    def outer():
+        def inner():
+            return later
+
+        found = fingerprint(inner)
+        later = 3
+        assert found != fingerprint(inner)
+
+    outer()
+
+
+def test_what_is_installed_counts_with_its_version(monkeypatch):
+    values = [LogisticRegression(), make_encoder(), lambda: np.mean, scipy.sparse.csr_array, functools.partial(np.sum)]
+    before = [fingerprint(value) for value in values]
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + "+local")
+    names.source._origin.cache_clear()
+    assert [fingerprint(value) for value in values] == before
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1")
+    names.source._origin.cache_clear()
+    after = [fingerprint(value) for value in values]
+    names.source._origin.cache_clear()
+    assert not set(before) & set(after)
+
+
+def test_instances_that_are_installed_have_a_name():
+    from scipy.stats import norm, uniform
+
+    assert (
+        len({fingerprint(value) for value in (norm, uniform, lambda: norm, np.log, np.exp, scipy.special.expit)}) == 6
+    )
+    tensorflow = pytest.importorskip("tensorflow")
+    silent = tensorflow.data.Dataset.range(3)
+    for value in (np.frompyfunc(lambda x: x, 1, 1), silent):  # their repr leaves out what matters
+        with pytest.raises(TypeError, match="has no description"):
+            fingerprint(value)
+
+
+def test_another_process_says_the_same(tmp_path):
+    (tmp_path / "mine.py").write_text(CODE)
+    script = "import mine\nfrom kpretrain.fingerprint import fingerprint\nlocal = lambda x: mine.outer(x)\n"
+    script += "print(*map(fingerprint, (mine.outer, mine.Model(mine.Step()), mine.Point(), local)))"
+    (tmp_path / "script.py").write_text(script)
+    found = {
+        subprocess.run(
+            [sys.executable, "script.py"], cwd=tmp_path, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": ROOT},
+            stdout=subprocess.PIPE, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1 and len(set(found.pop().split())) == 4
+
+
+def test_a_model_of_ours_is_the_same_before_and_after_it_is_used():
+    class Own(keras.Model):
+        def __init__(self, **kwargs):
+            inputs = keras.Input((4,))
+            super().__init__(inputs, layers.Dense(2)(inputs), **kwargs)
+            self.scale = [1.5, {"a": np.ones(3)}]
+
+    keras.utils.set_random_seed(0)
+    model = Own()
+    before = fingerprint(model)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
+    model.predict(np.ones((2, 4)), verbose=0)
+    assert fingerprint(model) == before
+    model.scale[1]["a"][1] = 5
+    assert fingerprint(model) != before
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def test_rows_are_numbers_texts_or_the_contents_of_files(tmp_path, monkeypatch):
+    rows_fingerprint = names.rows_fingerprint
+    different = [[1, 2], [1.0, 2.0], [[1, 2]], ["1", "2"], ["2", "1"], ["12"], [], [True, False]]
+    assert len({rows_fingerprint(rows) for rows in different}) == len(different)
+    assert rows_fingerprint(["a", "bc"]) == rows_fingerprint(np.array(["a", "bc"])) == rows_fingerprint(("a", "bc"))
+    found = []
+    for folder, content in (("one", b"first"), ("other", b"other"), ("third", b"first")):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        (tmp_path / folder / "a.png").write_bytes(content)
+        found.append(rows_fingerprint(np.array(["a.png", "no file"], object)))
+        assert found[-1] == rows_fingerprint([tmp_path / folder / "a.png", "no file"])
+    assert found[0] == found[2] != found[1]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kpretrain import objectives, presets
+from kpretrain import data, objectives, presets
 
 ABOUT = {"command": "python -m demo --seed 3", "data": {"mnist": "55,000 images"}, "metric": {"probe, %": 96.25}}
 ROWS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
@@ -174,24 +175,112 @@ def test_a_preset_of_another_seed_is_not_taken(tmp_path):
     assert presets.load_or_train("demo", lambda: model, seed=2, folder=tmp_path)[0] is model
 
 
-def test_a_command_that_was_interrupted_goes_on_with_what_it_kept(tmp_path, monkeypatch):
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The folder in which a command keeps what it trained."""
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    options = dict(retrain=True, keep="the command", folder=tmp_path / "presets")
-    model, seconds = presets.load_or_train("demo", small, seed=3, **options)
-    again, as_long = presets.load_or_train("demo", partial(pytest.fail, "trained again"), seed=3, **options)
-    np.testing.assert_array_equal(again.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
-    assert as_long == pytest.approx(seconds, abs=0.1)
-    assert presets.manifest("demo-seed3", tmp_path / "cache" / "presets")["command"] == "the command"
-    assert presets.load_or_train("demo", lambda: model, seed=4, **options)[0] is model
+    monkeypatch.setattr(data, "_loaded", {"mnist": "a file"})
+    return tmp_path / "cache" / "presets"
 
 
-def test_a_training_that_tells_its_curve_and_all_its_seconds_is_believed(tmp_path, monkeypatch):
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+def again(tmp_path, train, capsys, **changes):
+    """Run a command (again): what it got, and whether that was trained now."""
+    options = dict(seed=3, retrain=True, keep="the command", folder=tmp_path / "presets")
+    found = presets.load_or_train("demo", train, **options | changes)
+    said = capsys.readouterr().out
+    assert said.count("goes on with what the same command kept") + said.count("trained here") == 1
+    return *found, "trained here" in said
+
+
+def test_a_command_that_was_interrupted_goes_on_with_what_it_kept(tmp_path, kept, capsys):
+    model, seconds, trained = again(tmp_path, small, capsys)
+    assert trained
+    (folder,) = kept.iterdir()
+    assert folder.name.startswith("demo-") and presets.manifest(folder)["command"] == "the command"
+    found, as_long, trained = again(tmp_path, small, capsys)
+    assert not trained and as_long == pytest.approx(seconds, abs=0.1)
+    np.testing.assert_array_equal(found.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
+
+
+RECIPE = {"units": 3}
+CELL = """
+def build(units):
+    return small({seed}), units
+
+def train():
+    return build(RECIPE["units"] + {more})[0]
+"""
+
+
+def cell(seed=0, more=0, **space):
+    """The training of a notebook whose cell ran with these numbers in it."""
+    space = {"__name__": "__main__", "small": small, "RECIPE": RECIPE} | space
+    exec(compile(CELL.format(seed=seed, more=more), "<cell>", "exec"), space)
+    return space["train"]
+
+
+def training_on(rows):
+    return lambda: small(rows.ndim)
+
+
+@pytest.mark.parametrize("change", ["code", "inner code", "recipe", "data", "facts", "command", "seed", "name of data"])
+def test_what_was_kept_is_not_taken_after_a_change(tmp_path, kept, capsys, monkeypatch, change):
+    assert again(tmp_path, cell(), capsys)[2] and not again(tmp_path, cell(), capsys)[2]
+    train, options = cell(), {}
+    if change == "code":
+        train = cell(more=1)
+    elif change == "inner code":
+        train = cell(seed=1)
+    elif change == "recipe":
+        monkeypatch.setitem(RECIPE, "units", 4)
+    elif change == "data":
+        assert again(tmp_path, training_on(ROWS), capsys)[2] and not again(tmp_path, training_on(+ROWS), capsys)[2]
+        train = training_on(ROWS + 1)
+    elif change == "name of data":
+        monkeypatch.setitem(data._loaded, "mnist", "another file")
+    else:
+        options = {"facts": {"facts": [ROWS]}, "command": {"keep": "another"}, "seed": {"seed": 4}}[change]
+    assert again(tmp_path, train, capsys, **options)[2]
+    assert not again(tmp_path, train, capsys, **options)[2]
+
+
+def test_without_a_key_nothing_is_kept_and_a_line_says_so(tmp_path, kept, capsys):
+    lock = threading.Lock()
+
+    def train():
+        with lock:
+            return small()
+
+    for _ in range(2):
+        presets.load_or_train("demo", train, keep="the command", folder=tmp_path)
+        said = capsys.readouterr().out
+        assert said.count("demo: nothing is kept, and nothing old is taken") == 1 and "trained here" in said
+    assert presets.state_path("demo", train) is None and not kept.exists()
+
+
+def test_the_state_of_a_training_belongs_to_its_code_and_data(kept, capsys):
+    path = presets.state_path("demo", cell(), ROWS)
+    assert path.parent == kept.with_name("training") and path.name.endswith(".weights.h5")
+    assert presets.state_path("demo", cell(), ROWS.copy()) == path and not capsys.readouterr().out
+    changed = (("demo", cell(1), ROWS), ("demo", cell(), ROWS + 1), ("two", cell(), ROWS))
+    others = [presets.state_path(*facts) for facts in changed]
+    assert len({path, *others}) == 4
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert presets.state_path("demo", cell(), ROWS) == path
+    assert capsys.readouterr().out == "demo: goes on with the training that the same command kept\n"
+
+
+def test_a_training_that_tells_its_curve_and_all_its_seconds_is_believed(tmp_path, kept, capsys):
     curve = [{"seconds": 30.0}, {"seconds": 70.0}]  # the first row from before an interruption
-    options = dict(retrain=True, keep="the command", folder=tmp_path / "presets")
-    for train in (lambda: (small(), {"history": curve, "seconds": 70.0}), partial(pytest.fail, "trained again")):
-        assert presets.load_or_train("demo", train, seed=3, **options)[1] == 70.0
-    about = presets.manifest("demo-seed3", tmp_path / "cache" / "presets")
+
+    def train():
+        return small(), {"history": curve, "seconds": 70.0}
+
+    for _ in range(2):
+        assert again(tmp_path, train, capsys)[1] == 70.0
+    (folder,) = kept.iterdir()
+    about = presets.manifest(folder)
     assert about["history"] == curve and about["seconds"] == 70.0
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def same(first, second):
 def own_cache(tmp_path, monkeypatch):
     """A cache folder for each test. Compiled networks are shared by all tests, since tracing is what takes long."""
     monkeypatch.setattr(transfer, "_MOST_NETWORKS", 20)
+    monkeypatch.setattr(sys, "counted_calls", 0, raising=False)
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "features"
 
@@ -84,12 +86,10 @@ def images():
 
 @keras.saving.register_keras_serializable("test_transfer")
 class Counting(keras.layers.Layer):
-    """Passes its input on, and counts how often it was called."""
-
-    calls = 0
+    """Passes its input on, and counts how often it was called: elsewhere, since what a class holds is a part of it."""
 
     def call(self, x):
-        Counting.calls += 1
+        sys.counted_calls += 1
         return x
 
 
@@ -222,14 +222,14 @@ def test_the_cache_spares_the_encoder(images, own_cache):
     x, _ = images
     encoder = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), Counting(), layers.Dense(3)])
     first = Features(encoder).fit_transform(x)
-    Counting.calls = 0
+    sys.counted_calls = 0
     second = Features(copy.deepcopy(encoder), batch_size=9).fit_transform(x.copy())
-    calls = Counting.calls  # deepcopy calls it too, but on no real batch
+    calls = sys.counted_calls  # deepcopy calls it too, but on no real batch
     assert isinstance(first, np.memmap) and isinstance(second, np.memmap)
     assert np.array_equal(first, second)
     assert len(list(own_cache.iterdir())) == 1
     Features(encoder).fit_transform(x)
-    assert Counting.calls == calls
+    assert sys.counted_calls == calls
 
 
 def test_the_cache_knows_weights_rows_and_preprocess(images, own_cache):
@@ -282,6 +282,116 @@ def test_a_preprocess_without_a_description_goes_without_the_cache(encoder, imag
     Features(encoder, preprocess=Halve()).fit_transform(images[0])
     assert "computed without the cache" in capsys.readouterr().out
     assert not own_cache.exists()
+
+
+def test_files_are_known_by_their_contents(tmp_path, monkeypatch, own_cache):
+    encoder = keras.Sequential([layers.Input((2,)), layers.Dense(3)])
+
+    def read(paths):
+        return np.array([[float(number) for number in open(path).read().split()] for path in paths])
+
+    def found(folder, *numbers):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        for name, number in zip("ab", numbers, strict=True):
+            with open(name, "w") as file:
+                file.write(f"{number} 1")
+            os.utime(name, (1, 1))
+        return np.array(Features(encoder, preprocess=read).fit_transform(["a", "b"]))
+
+    first = found("one", 3, 4)
+    assert not np.array_equal(first, found("other", 5, 6))
+    assert not np.array_equal(first, found("one", 7, 8))  # replaced in its place, of the same size and time
+    assert np.array_equal(first, found("third", 3, 4)) and len(list(own_cache.iterdir())) == 3
+    texts = Features(encoder, preprocess=lambda texts: np.array([[len(text), 1.0] for text in texts]))
+    assert not np.array_equal(texts.fit_transform(["a text", "b"]), texts.fit_transform(["another text", "b"]))
+
+
+NOTEBOOK = """
+import keras, numpy as np
+
+def slope(x):
+    return {slope} * x
+
+class Start(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return {start} * keras.ops.ones(shape, dtype)
+
+@keras.saving.register_keras_serializable("notebook")
+class Inner(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = np.array([{table}], "float32")
+    def call(self, x):
+        return x * self.table + {inner}
+
+@keras.saving.register_keras_serializable("notebook")
+class Outer(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = [Inner()]
+    def call(self, x):
+        return self.parts[0](x) * {outer}
+
+keras.saving.register_keras_serializable("notebook")(slope)
+
+def make():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Rescaling(1 / 255), Outer(),
+        keras.layers.Dense(3, activation=slope), keras.layers.Lambda(lambda x: x + {lambda_}),
+    ])
+"""
+WRITTEN = dict(slope=1, start=1, table=1, inner=1, outer=1, lambda_=1)
+
+
+def written(**changes):
+    """An encoder of a notebook whose cell ran with these numbers in it."""
+    space = {"__name__": "__main__"}
+    exec(compile(NOTEBOOK.format(**WRITTEN | changes), "<cell>", "exec"), space)
+    return space["make"]()
+
+
+@pytest.mark.parametrize("change", ["slope", "table", "inner", "outer", "lambda_"])
+def test_the_code_of_every_layer_counts(images, own_cache, change):
+    x, _ = images
+    first = np.array(Features(written()).fit_transform(x))
+    assert np.array_equal(Features(written()).fit_transform(x), first)
+    assert len(list(own_cache.iterdir())) == 1
+    other = Features(written(**{change: 3})).fit_transform(x)
+    assert not np.allclose(other, first)
+    np.testing.assert_allclose(other, Features(written(**{change: 3}), cache=False).fit_transform(x), rtol=1e-5)
+
+
+def test_another_process_finds_features_by_their_code(images, tmp_path, own_cache):
+    first = np.array(Features(written()).fit_transform(images[0]))
+    np.save(tmp_path / "x.npy", images[0])
+    script = "import numpy as np\nfrom kpretrain.transfer import Features\n"
+    for number in (1, 3):
+        script += NOTEBOOK.format(**WRITTEN | {"inner": number})
+        script += f"np.save('{number}.npy', Features(make()).fit_transform(np.load('x.npy')))\n"
+    (tmp_path / "script.py").write_text(script)
+    root = os.path.dirname(os.path.dirname(transfer.__file__))
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": root})
+    np.testing.assert_allclose(np.load(tmp_path / "1.npy"), first, rtol=1e-5)
+    assert not np.allclose(np.load(tmp_path / "3.npy"), first)
+
+
+def test_a_layer_without_a_description_is_not_kept(images, own_cache, capsys):
+    class Plain:
+        pass
+
+    class Holding(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.thing = Plain()
+
+        def call(self, x):
+            return x if self.thing else -x
+
+    encoder = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), Holding(), layers.Dense(3)])
+    assert Features(encoder).fit_transform(images[0]).shape == (60, 3)
+    assert capsys.readouterr().out.count("computed without the cache") == 1 and not own_cache.exists()
 
 
 def test_two_inputs():
@@ -400,9 +510,9 @@ def test_the_frozen_part_is_run_once(images, own_cache):
     encoder = keras.Model(inputs, layers.Flatten()(layers.Conv2D(4, 3)(x)))
     FineTune(encoder, freeze_until="low", updates=2, random_state=0).fit(*images)
     assert len(list(own_cache.glob("*.npy"))) == 1
-    calls = Counting.calls
+    calls = sys.counted_calls
     FineTune(encoder, freeze_until="low", updates=2, random_state=1).fit(*images)
-    assert Counting.calls - calls < 5  # the shape, and graphs that are built; no pass over the rows
+    assert sys.counted_calls - calls < 5  # the shape, and graphs that are built; no pass over the rows
     FineTune(encoder, freeze_until="low", updates=2, random_state=1, cache=False).fit(images[0][1:], images[1][1:])
     assert len(list(own_cache.glob("*.npy"))) == 1
 
@@ -508,6 +618,34 @@ def test_cold_and_warm_networks_give_the_same_bits(encoder, images, weights):
     transfer._networks.clear()
     keras.utils.set_random_seed(5)
     assert np.array_equal(clone(cold).fit(x, y).predict_proba(x), kept)
+
+
+def test_a_class_that_is_defined_anew_trains_with_its_own_code(images):
+    x, y = images
+    transfer._networks.clear()
+    found = []
+    for settings in ({}, {"inner": 3}, {"slope": -5}, {}):
+        found.append(FineTune(written(**settings), updates=5, random_state=0).fit(x, y).predict_proba(x))
+    assert len(transfer._networks) == 3 and np.array_equal(found[0], found[3])
+    transfer._networks.clear()
+    assert np.array_equal(FineTune(written(slope=-5), updates=5, random_state=0).fit(x, y).predict_proba(x), found[2])
+
+
+def test_an_augmentation_that_is_defined_anew_acts(images):
+    def noise(size):
+        space = {"__name__": "__main__", "keras": keras}
+        exec(
+            "@keras.saving.register_keras_serializable('notebook')\n"
+            "class Shift(keras.layers.Layer):\n"
+            f"    def call(self, x, training=False):\n        return x + {size} if training else x",
+            space,
+        )
+        return space["Shift"]()
+
+    def fitted(size):
+        return FineTune(make_encoder(), augment=noise(size), updates=5, random_state=0).fit(*images).coef_
+
+    assert not np.array_equal(fitted(1.0), fitted(90.0))
 
 
 def test_augmentation_acts_in_training_only(encoder, images):
