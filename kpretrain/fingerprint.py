@@ -400,18 +400,3 @@ def _assets(layer):
                 part.save_assets(folder)
                 found.append({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())})
     return found
-
-
-def rows_fingerprint(rows):
-    """Placeholder until the keys of kept things are merged."""
-    import os
-
-    rows, state = np.asarray(rows), hashlib.sha256()
-    state.update(f"{rows.dtype.kind} {rows.shape}".encode())
-    if rows.dtype.kind in "biufc":
-        state.update(np.ascontiguousarray(rows))
-        return state.hexdigest()
-    files = len(rows) > 0 and isinstance(rows[0], str) and os.path.isfile(rows[0])
-    for row in rows:
-        state.update(hashlib.sha256(Path(row).read_bytes() if files else str(row).encode()).digest())
-    return state.hexdigest()
