@@ -756,8 +756,8 @@ def _write_copies(results, out):
     def lead(match, folder):
         name, mark, place = html.unescape(match[2]).partition("#")
         name, target = unquote(name), folder / unquote(name)
-        copy = Path(name).with_suffix(".html").name
-        if name.endswith(".ipynb") and target.parent == folder and (name in fresh or (out / copy).is_file()):
+        copy = f"{target.stem}.html"
+        if target.suffix == ".ipynb" and target.parent == folder and (name in fresh or (out / copy).is_file()):
             address = quote(copy)
         elif target.exists():
             # Two drives of Windows have no relative path between them.

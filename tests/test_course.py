@@ -74,6 +74,7 @@ def mixed(tmp_path_factory):
         "https://example.org",
         "#head",
         "gone.md",
+        "./",
     )
     notebook.cells.insert(1, v4.new_markdown_cell(" ".join(f"[to {address}]({address})" for address in to), id="to"))
     notebook.cells.insert(2, v4.new_markdown_cell("![Open](https://example.org/badge.svg) $x^2$", id="badge"))
@@ -246,7 +247,7 @@ def test_executed_notebooks_open_as_html_without_a_network(mixed):
         "../data/a%20b.csv",
         "../notebooks/README.md",
     } <= targets
-    assert {"index.html", "https://example.org", "#head"} <= targets
+    assert {"index.html", "https://example.org", "#head", "gone.md", "../notebooks"} <= targets
     assert not {"script", "iframe"} & {tag for tag, _ in page.tags}
     loaded = [attributes.get("src") or attributes["href"] for tag, attributes in page.tags if tag in ("img", "link")]
     remote = [address for address in loaded if not address.startswith("data:")]
