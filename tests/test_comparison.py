@@ -41,10 +41,11 @@ ARMS = {
 }
 
 
+SEEN = []  # what Spy was given; it is reached so that it is no part of what Spy does
+
+
 class Spy(ClassifierMixin, BaseEstimator):
     """Keeps what it was given."""
-
-    seen = []  # noqa: RUF012
 
     def __init__(self, random_state=None, fault=None, key=""):
         self.random_state, self.fault, self.key = random_state, fault, key
@@ -52,7 +53,7 @@ class Spy(ClassifierMixin, BaseEstimator):
     def fit(self, x, y):
         if self.fault == len(y):
             raise RuntimeError("the loss is NaN")
-        Spy.seen.append((self.key, self.random_state, x, y))
+        sys.modules[__name__].SEEN.append((self.key, self.random_state, x, y))
         self.classes_ = np.unique(y)
         return self
 
@@ -74,9 +75,9 @@ def scores(comparison):
 
 def test_draws_are_nested_balanced_and_the_same_for_all_arms(tmp_path):
     dataset = blobs()
-    Spy.seen.clear()
+    SEEN.clear()
     compare({"one": Spy(key="one"), "two": Spy(key="two")}, dataset, [2, 5], [3, 8], folder=tmp_path, progress=False)
-    found = {(key, len(y) // 3, round(x.sum(), 6)): (x, y, state) for key, state, x, y in Spy.seen}
+    found = {(key, len(y) // 3, round(x.sum(), 6)): (x, y, state) for key, state, x, y in SEEN}
     assert len(found) == 8 and len({state for *_, state in found.values()}) == 8
     draws = {key[1:]: rows for key, rows in found.items() if key[0] == "one"}
     for (n, total), (x, y, _) in draws.items():
@@ -90,10 +91,10 @@ def test_draws_are_nested_balanced_and_the_same_for_all_arms(tmp_path):
 
 def test_scores_agree_with_fitting_by_hand(tmp_path):
     dataset = blobs()
-    Spy.seen.clear()
+    SEEN.clear()
     arms = {"spy": Spy(), "bayes": GaussianNB()}
     table = compare(arms, dataset, [5], 3, folder=tmp_path, progress=False).table()
-    by_hand = [100 * GaussianNB().fit(x, y).score(*dataset.test) for *_, x, y in Spy.seen]
+    by_hand = [100 * GaussianNB().fit(x, y).score(*dataset.test) for *_, x, y in SEEN]
     assert table[table["arm"] == "bayes"]["score"].tolist() == by_hand
 
 
@@ -122,11 +123,11 @@ def test_finished_cells_are_found_and_a_damaged_one_is_run_again(tmp_path, capsy
     arms, arguments = {"spy": Spy(), "bayes": GaussianNB()}, {"folder": tmp_path, "seeds": 2}
     first = compare(arms, blobs(), [1, 5], **arguments, progress=False)
     assert capsys.readouterr() == ("", "")
-    Spy.seen.clear()
+    SEEN.clear()
     files = sorted(tmp_path.iterdir())
     assert len(files) == 8
     again = compare(arms | {"new": DummyClassifier()}, blobs(), [1, 5, 6], **arguments)
-    assert [len(y) for *_, y in Spy.seen] == [18, 18]
+    assert [len(y) for *_, y in SEEN] == [18, 18]
     out = capsys.readouterr().out
     assert "18 cells, 8 of them found finished" in out and "cells." in out
     pd.testing.assert_frame_equal(scores(first), scores(again).merge(scores(first)[["arm", "labels", "seed"]]))
@@ -139,9 +140,9 @@ def test_finished_cells_are_found_and_a_damaged_one_is_run_again(tmp_path, capsy
 
 def test_other_rows_parameters_or_names_are_other_cells(tmp_path):
     def fits(arms, dataset):
-        Spy.seen.clear()
+        SEEN.clear()
         compare(arms, dataset, [2], 1, folder=tmp_path, progress=False)
-        return len(Spy.seen)
+        return len(SEEN)
 
     assert fits({"a": Spy()}, blobs()) == 1 and fits({"a": Spy()}, blobs()) == 0
     assert fits({"a": Spy()}, blobs(seed=1)) == 1
