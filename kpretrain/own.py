@@ -277,9 +277,9 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
 
     Draws of an earlier run are found in the folder and take no time; at least one is added to them.
     """
-    until = f"until {minutes:g} minutes are used up, three at least" if minutes else "without a limit of time"
+    done, least, new = 0, min(_LEAST_DRAWS, most), 0
+    until = f"until {minutes:g} minutes are used up, {least} at least" if minutes else "without a limit of time"
     _say(f"{_per_class(*labels)}. Draws are added {until}, {most} at most. Ctrl-C stops; finished draws are kept.")
-    done, least, took, new = 0, min(_LEAST_DRAWS, most), 0.0, 0
     end = started + 60 * minutes if minutes else np.inf
 
     def run(arms, labels):
@@ -370,7 +370,8 @@ def decide(contrasts, means, seconds, labels, what="rows"):
 
     def take(*tied):
         arm = min(tied, key=lambda arm: seconds[arm][0])
-        return f"{arm}{', the cheapest' if len(tied) > 1 else ''}: {_cost(*seconds[arm])}"
+        cheap = ("", ", the cheaper of the two", ", the cheapest")[min(len(tied), 3) - 1]
+        return f"{arm}{cheap}: {_cost(*seconds[arm])}"
 
     def near(names):  # those that are as good as the best of them
         return [name for name in names if means[name] >= max(map(means.get, names)) - _EVEN]
@@ -380,7 +381,7 @@ def decide(contrasts, means, seconds, labels, what="rows"):
     if "unknown" in state.values():
         points, draws = rows[best, rival].points, contrasts["draws"].min()
         return "cannot be told", (
-            f"It cannot be told yet: {draws} draw{'' if draws == 1 else 's'} of labels are too few for an interval, "
+            f"It cannot be told yet: {draws} draw{'' if draws == 1 else 's'} of labels are too few for an answer, "
             f"{_INTERVAL_DRAWS} are needed. So far {best} and {rival} differ by {points:+.1f} points {where}. "
             f"The same command again adds draws; until then take {take(best, rival)}."
         )

@@ -166,7 +166,7 @@ def test_draws_are_added_while_there_is_time_and_kept(monkeypatch, tmp_path, cap
     draws = Draws(monkeypatch, tmp_path / "cells", 50)
     assert draws.run(minutes=5) == (6, False)  # a seventh would not fit
     said = capsys.readouterr().out.splitlines()
-    assert "Draws are added until 5 minutes are used up, three at least, 20 at most" in said[0]
+    assert "Draws are added until 5 minutes are used up, 3 at least, 20 at most" in said[0]
     assert said[1].startswith("A draw takes about") and said[2] == "Draw 1: 50 s." and len(said) == 8
     assert draws.run(minutes=1) == (7, False)  # one more, however short the time is
     assert capsys.readouterr().out.splitlines()[-1] == "Draw 7: 50 s (6 kept from before)."
@@ -238,7 +238,11 @@ def decided(points, clear, half=3.0, means=None, labels=(5, 20), draws=5, pairs=
         (  # clear against scratch alone
             {"points": [0.8, 20, -9, 10], "clear": [0, 1, 1, 1]},
             "partly",
-            ["frozen helps against scratch (+20.0", "but not clearly against pixels (+0.8", "Take pixels, the cheap"],
+            [
+                "frozen helps against scratch (+20.0",
+                "but not clearly against pixels (+0.8",
+                "Take pixels, the cheaper of the two: a fit",
+            ],
         ),
         (
             {"points": [-5, 20, -9, 10], "clear": [1, 1, 1, 1]},
@@ -248,7 +252,7 @@ def decided(points, clear, half=3.0, means=None, labels=(5, 20), draws=5, pairs=
         (  # clear against pixels alone: the cheaper of those that remain
             {"points": [20, 1, 10, -9], "clear": [1, 0, 1, 1], "half": 0.5},
             "partly",
-            ["helps against pixels", "but scratch is as good (+1.0", "Take frozen, the cheapest"],
+            ["helps against pixels", "but scratch is as good (+1.0", "Take frozen, the cheaper of the two"],
         ),
         (  # it hurts
             {"points": [-12, 1, -22, -9], "clear": [1, 0, 1, 1]},
@@ -258,7 +262,7 @@ def decided(points, clear, half=3.0, means=None, labels=(5, 20), draws=5, pairs=
         (  # as good as one, better than the other
             {"points": [0.2, 8, -9, 10], "clear": [0, 0, 1, 0], "half": 1},
             "no",
-            ["pixels is within 2 points as good as frozen (+0.2", "Take pixels, the cheapest: a fit"],
+            ["pixels is within 2 points as good as frozen (+0.2", "Take pixels, the cheaper of the two: a fit"],
         ),
         (
             {"points": [0.2, 0.3, 0.1, 0.2], "clear": [0] * 4, "half": 1.2},
@@ -357,7 +361,7 @@ def test_a_folder_of_small_grey_pictures(tmp_path, capsys, small_backbones):
     assert main(call) == 0
     said, page = capsys.readouterr().out, (out / "index.html").read_text(encoding="utf8")
     found = Comparison.load(out / "comparison.json")
-    assert "2 and 5 labels per class. Draws are added until 10 minutes are used up, three at least, 3 at most" in said
+    assert "2 and 5 labels per class. Draws are added until 10 minutes are used up, 3 at least, 3 at most" in said
     answer = next(line for line in said.splitlines() if line.startswith("It cannot be told yet: 3 draws of labels"))
     assert answer in html.unescape(page).split("<dl")[0]  # at the head
     assert said.count("1 rows, not a readable image") == 1 and "1 rows, not a readable image" in page
