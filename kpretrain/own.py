@@ -289,7 +289,7 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
     try:
         # a fit of a first draw, and so not in vain: what is trained takes nearly all the time
         took = run({"scratch": arms["scratch"]}, labels[:1]) * 2 * len(labels)
-        _say(f"A draw takes about {_seconds(took)}.{_late(least * took, end)}")
+        _say(f"A draw takes about {_seconds(took)}.{_late(least, took, end)}")
         while done < most and (done < least or not new or time.perf_counter() + took <= end):
             cells = _files(folder)
             took, done = run(arms, labels), done + 1
@@ -311,13 +311,13 @@ def _files(folder):
     return sum(1 for _ in folder.rglob("*.json"))
 
 
-def _late(seconds, end):
-    """A line if so many seconds lead beyond the end."""
-    if time.perf_counter() + seconds <= end:
+def _late(draws, took, end):
+    """A line if so many draws lead beyond the end."""
+    if time.perf_counter() + draws * took <= end:
         return ""
-    clock = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+    clock = time.strftime("%H:%M", time.localtime(time.time() + draws * took))
     return (
-        f" That is longer than the minutes allow: the least number of draws is done at about {clock}, if none is kept. "
+        f" {draws} draws are longer than the minutes allow; they are done by about {clock} at the latest. "
         "Fewer --updates are quicker, and put what is trained at a disadvantage."
     )
 
@@ -516,8 +516,8 @@ def report(comparison, dataset, answer, notes, command, seconds):
     differences = comparison.differences()[["arm", "against", "labels", "points", "low", "high"]]
     done = [
         *notes,
-        "The number of draws follows from the time, not from the scores. To go on until a yes appears would find one "
-        "too easily: let --seeds fix the number beforehand.",
+        "The number of draws follows from the time, not from the scores. Going on until a yes appears would "
+        "find one too easily; --seeds with --minutes 0 fixes the number beforehand.",
     ]
     settings = [
         f"- {_per_class(*labels)}, {draws} draws.",
