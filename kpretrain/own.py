@@ -1,9 +1,10 @@
-"""Your own data, one call: a folder of images or a table of texts in, a fair comparison on one page out."""
+"""Your own data, one call: a folder of images or a table of texts in, one plain answer and the page behind it out."""
 
+import os
 import shlex
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +13,17 @@ from matplotlib.figure import Figure
 
 from . import arms as standard
 from . import data, notebook, page
-from .comparison import as_markdown, compare, label_sizes
-from .comparison import few_test_rows as _few
-from .comparison import per_class as _per_class
-from .comparison import round_time as _time
-from .comparison.words import FEW_TEST_ROWS as _FEW_TEST_ROWS
+from .comparison import as_markdown, compare, label_sizes, per_class, round_time
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so
 _MOST_TEST_ROWS = 1000  # each cell of the grid predicts them all
 _LEAST_ROWS = 5  # training rows of a class; fewer would keep the whole grid at very few labels
-_PROBE_ROWS, _PROBE_UPDATES = 64, 10
+_SMALL = 500  # rows of data of which two in five are tested on, in place of one in five
+_FEW_TEST_ROWS, _COARSE = 200, 100  # test rows below which validation is tested on too, and a warning is due
+_LEAST_DRAWS, _INTERVAL_DRAWS = 3, 5  # that are always run, and from which on there is a yes or no
+_EVEN = 2  # points: two arms whose whole interval lies within are called equally good
 _DEFAULTS = {"images": ("resnet_cifar10", "pixels"), "texts": ("bert_docstrings", "TF-IDF")}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a comparison will run: labels per class, draws, and updates of the arms that are trained."""
-
-    labels: tuple
-    seeds: int
-    updates: int
-
-    def __str__(self):
-        return f"{_per_class(*self.labels)}, {self.seeds} draw{'s' * (self.seeds > 1)}, {self.updates} updates"
 
 
 def run(
@@ -43,14 +31,19 @@ def run(
     *,
     text=None,
     label=None,
+    group=None,
+    encoding=None,
     encoder=None,
     out="comparison",
-    seeds=5,
+    seeds=20,
     labels=None,
     updates=300,
     minutes=10,
 ):
     """Compare pretrained and other models on your own data, and write `index.html` and `comparison.json`.
+
+    What is run follows from the data alone: every arm at every number of labels is a draw, and whole draws are added
+    until the minutes are used up. Finished draws are kept; the same call again adds at least one more.
 
     Parameters
     ----------
@@ -58,20 +51,23 @@ def run(
         A folder with a subfolder of images for each class, or a CSV, TSV, JSONL or Parquet table.
     text, label : str, optional
         A table's columns; None guesses them and says which it took.
+    group : str, optional
+        A table's column whose values must not be in training and test at once, such as an author.
+    encoding : str, optional
+        Of a CSV, TSV or JSONL table; None is UTF-8.
     encoder : str or path, optional
         A backbone (`kp.backbones`); None is "resnet_cifar10" for images, "bert_docstrings" for texts.
     out : path
         The folder of the report.
     seeds : int
-        Draws of labels.
+        The most draws of labels.
     labels : sequence of int, optional
         Labels per class; None chooses them from the data.
     updates : int
         Of the arms that are trained.
     minutes : float
-        The time that all may take. A short trial of each arm tells how long the comparison will be; where that is too
-        long, updates, sizes and draws are cut, with a word, but never to fewer than 3 draws. 0 is no limit, and no
-        trial.
+        A draw is not begun when less time is left than the last one took. Three are run whatever it takes. 0 is no
+        limit: all `seeds` draws are run.
 
     Returns
     -------
@@ -80,57 +76,102 @@ def run(
     Raises
     ------
     DataError
-        If the data cannot be used, or a column cannot be guessed.
+        If a folder cannot be written, the data cannot be used, or a column cannot be guessed.
     PresetError
         If the backbone cannot be loaded.
     ValueError
         If labels or seeds cannot be used; ComparisonError, if an arm fails.
+    KeyboardInterrupt
+        After Ctrl-C; the page of the whole draws is written before.
     """
-    started = time.perf_counter()
-    notebook.setup()
-    kind = "images" if Path(path).is_dir() else "texts"
-    if kind == "images" and (text or label):
-        raise data.DataError(f"{path}: a folder of images has no columns; leave --text and --label out.")
-    source = data.from_folder(path) if kind == "images" else _read_table(Path(path), text, label)
-    dataset, left_out = _trimmed(source)
-    encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
-    arms = _arms(kind, dataset, encoder, baseline, updates, left_out)
+    started, path, out = time.perf_counter(), Path(path), Path(out)
+    _refuse_unwritable("--out", out)
+    _refuse_unwritable("the cache folder", data.cache_folder())
+    columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
+    columns_named = {name: value for name, value in columns_named.items() if value}
+    kind = "images" if path.is_dir() else "texts"
+    if kind == "images" and columns_named:
+        raise data.DataError(f"{path}: a folder of images has no --{', --'.join(columns_named)}; leave that out.")
+    dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset)
-    _say(*left_out, why, _few(len(dataset.test.y)) if len(dataset.test.y) < _FEW_TEST_ROWS else "")
-    plan, cuts = Plan(tuple(chosen), seeds, updates), []
-    if minutes:
-        cost = _cost(arms, dataset, plan.labels)
-        behind = time.perf_counter() - started
-        plan, cuts = _fit_into(plan, cost, 0.8 * (60 * minutes - behind))  # trials tell the rest to a fifth, at best
-        _say(*cuts, f"To come: {plan}; about {_time(cost(plan))}, and {_time(behind)} are behind.")
-    comparison = compare(_with_updates(arms, plan.updates), dataset, plan.labels, plan.seeds)
+    encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
+    notebook.setup()
+    arms, note = _arms(kind, dataset, encoder, baseline, updates)
+    notes = [line for line in (*notes, why, note) if line]
+    _say(*notes)
+    folder = data.cache_folder() / "compare"
+    draws, stopped = _draws(arms, dataset, chosen, seeds, minutes, started, folder)
+    if not draws:
+        raise KeyboardInterrupt
+    comparison = compare(arms, dataset, chosen, range(draws), folder=folder, progress=False)
     words = ["python -m kpretrain compare", shlex.quote(str(path)), f"--encoder {shlex.quote(str(encoder))}"]
-    words += [f"--{name} {shlex.quote(value)}" for name, value in (("text", text), ("label", label)) if value]
-    words += [f"--labels {','.join(map(str, plan.labels))} --seeds {plan.seeds} --updates {plan.updates} --minutes 0"]
-    command, notes = " ".join(words), [*left_out, why, *cuts]
-    comparison.save(Path(out) / "comparison.json", name=Path(path).name, title=f"{Path(path).name}", command=command)
-    seconds = time.perf_counter() - started
-    with data.replacing(Path(out) / "index.html") as temporary:
-        temporary.write_text(report(comparison, dataset, plan, notes, command, seconds), encoding="utf8")
-    _say("", comparison.summary().to_string(), "", comparison.verdict(), "", _ledger(comparison).to_string(index=False))
-    _say(f"\nThe page: {Path(out) / 'index.html'}, made in {_time(seconds)}.")
+    words += [f"--{name} {shlex.quote(value)}" for name, value in columns_named.items()]
+    words += [f"--labels {','.join(map(str, chosen))} --seeds {draws} --updates {updates} --minutes 0"]
+    command = " ".join(words)
+    comparison.save(out / "comparison.json", name=path.name, title=path.name, command=command)
+    seconds, answer = time.perf_counter() - started, _answer(comparison, dataset, kind)
+    with data.replacing(out / "index.html") as temporary:
+        temporary.write_text(report(comparison, dataset, answer, notes, command, seconds), encoding="utf8")
+    costs = _costs(comparison).to_string(index=False)
+    _say("", answer, "", comparison.summary().to_string(), "", comparison.verdict(), "", costs)
+    _say("", f"The page: {out / 'index.html'}, made in {round_time(seconds)}.")
+    if stopped:
+        raise KeyboardInterrupt
     return comparison
 
 
 def _say(*lines):
-    print("\n".join(line for position, line in enumerate(lines) if line or position == 0), flush=True)
+    print("\n".join(lines), flush=True)
+
+
+def _refuse_unwritable(name, folder):
+    """Raise if a file could not be written below a folder that may not exist yet; nothing is left behind."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise data.DataError(f"{name} {folder} cannot be written ({there}: {error.strerror}).") from error
 
 
 # ---------------------------------------------------------------- what is compared
 
 
-def _read_table(path, text, label):
-    text, label, how = columns(data._read_table(path, "utf-8"), text, label)
-    print(f"{path.name}: texts from the column {text!r}, labels from {label!r}{how}.")
-    return data.from_table(path, text, label)
+def _read(path, text=None, label=None, group=None, encoding="utf-8"):
+    """The dataset, of which validation is tested on too where there are few test rows; and lines on what was done."""
+    if path.is_dir():
+        dataset = data.from_folder(path, sizes=_sizes(sum(one.is_file() for one in path.rglob("*"))))
+    else:
+        table = data.read_table(path, encoding)
+        text, label, how = columns(table, text, label, group)
+        print(f"{path.name}: texts from the column {text!r}, labels from {label!r}{how}.")
+        dataset = data.from_table(path, text, label, group=group, sizes=_sizes(len(table)), encoding=encoding)
+    dataset, joined = _joined(dataset)
+    dataset, left_out = _trimmed(dataset)
+    if (rows := len(dataset.test.y)) < _COARSE:
+        left_out.append(f"Beware: each of the {rows} test rows is {100 / rows:.1f} points. More rows would tell more.")
+    return dataset, [*joined, *left_out]
 
 
-def columns(table, text=None, label=None):
+def _sizes(rows):
+    """Shares of train, validation and test: few rows tell little, however they are trained on."""
+    return (0.6, 0.2, 0.2) if rows < _SMALL else (0.8, 0.1, 0.1)
+
+
+def _joined(dataset):
+    """The dataset with validation in its test part, where that is small, and a line that says so."""
+    test, more = dataset.test, dataset.validation
+    if len(test.y) >= _FEW_TEST_ROWS or not len(more.y):
+        return dataset, []
+    joined = data.Part(np.concatenate([test.x, more.x]), np.concatenate([test.y, more.y]))
+    line = (
+        f"The {len(more.y)} validation rows are tested on as well, since nothing here is chosen on them: "
+        f"{len(joined.y)} test rows, each {100 / len(joined.y):.1f} points."
+    )
+    return replace(dataset, test=joined, validation=data.Part(more.x[:0], more.y[:0])), [line]
+
+
+def columns(table, text=None, label=None, group=None):
     """Guess which column of a table holds the texts and which the labels.
 
     Texts: the column of strings with the longest ones. Labels: the column called label, class, target, category, stars
@@ -141,6 +182,8 @@ def columns(table, text=None, label=None):
     table : pandas.DataFrame
     text, label : str, optional
         What is known already.
+    group : str, optional
+        A column that is neither.
 
     Returns
     -------
@@ -153,6 +196,7 @@ def columns(table, text=None, label=None):
     DataError
         If none fits, or several do as well; the message lists the columns.
     """
+    table = table.drop(columns=group, errors="ignore") if group is not None else table
     values = {column: table[column].dropna() for column in table.columns}
     distinct = {column: found.astype(str).nunique() for column, found in values.items()}
     lengths = {
@@ -211,146 +255,277 @@ def _some(part, most):
     return data.Part(part.x[np.sort(rows)], part.y[np.sort(rows)])
 
 
-def _arms(kind, dataset, encoder, baseline, updates, left_out):
-    """The standard arms; frozen and fine-tuned are compared with what people would use instead of them."""
-    arms = getattr(standard, kind)(dataset, encoder, updates=updates)
+def _arms(kind, dataset, encoder, baseline, updates):
+    """The standard arms, and a line on the one that is left out.
+
+    Frozen and fine-tuned are compared with what people would use instead of them. How many updates "scratch, longer"
+    gets would depend on the speed of this machine, so that a later run could not go on with its fits.
+    """
+    arms = getattr(standard, kind)(dataset, encoder, updates=updates, extra_updates=0)
     for name in ("frozen", "fine-tuned"):
         arms[name] = replace(arms[name], against=(baseline, "scratch"))
-    if (seconds := arms["frozen"].pretraining_seconds) and "scratch, longer" not in arms:
-        left_out.append(
-            f"Left out: the arm scratch trained for the {seconds:,.0f} s of the pretraining more, in each of its fits."
-        )
-    return arms
+    seconds = arms["frozen"].pretraining_seconds
+    line = f"Left out: the arm scratch trained for the {seconds:,.0f} s of the pretraining more, in each of its fits."
+    return arms, line if seconds else ""
 
 
-# ---------------------------------------------------------------- how long it takes
+# ---------------------------------------------------------------- whole draws, while there is time
 
 
-def _with_updates(arms, updates):
-    """The same arms, those that are trained with another number of updates."""
-    return {
-        name: replace(arm, estimator=type(arm.estimator)(**(params | {"updates": updates})))
-        if "updates" in (params := arm.estimator.get_params(deep=False))
-        else arm
-        for name, arm in arms.items()
-    }
+def _draws(arms, dataset, labels, most, minutes, started, folder):
+    """Run one draw after another while there is time; how many there are now, and whether Ctrl-C stopped it.
 
-
-def _cost(arms, dataset, labels):
-    """A function from a plan to seconds, from two small draws of each arm.
-
-    The first draw holds what is done once (compiling, features of the test rows), the second is the pace. What is
-    trained is fitted with no updates and with a few, so that the time of an update is known.
+    Draws of an earlier run are found in the folder and take no time; at least one is added to them.
     """
-    trained = [name for name, arm in _with_updates(arms, 0).items() if arm is not arms[name]]
-    trial = _with_updates(arms, _PROBE_UPDATES)
-    trial |= {f"{name}, untrained": _with_updates(arms, 0)[name] for name in trained}
-    few = replace(dataset, test=_some(dataset.test, _PROBE_ROWS))
-    sizes = sorted({labels[0], max([n for n in labels if n * len(dataset.class_names) <= 300], default=labels[0])})
-    with tempfile.TemporaryDirectory() as folder:
-        only = {name: sizes[:1] for name in trained}
-        table = compare(trial, few, sizes, 2, only=only, folder=folder, progress=False).table()
-    took = table.set_index(["arm", "labels", "seed"])[["fit_seconds", "predict_seconds"]].sort_index()
-    once, each, per_update, share = 0.0, {}, {}, len(dataset.test.y) / len(few.test.y)
-    for name in arms:
-        steady = f"{name}, untrained" if name in trained else name
-        (first, start), (fit, predict) = (took.loc[(name, sizes[0], seed)] for seed in (0, 1))
-        once += max(first - fit, 0) + max(start - predict, 0) * share
-        seconds = [took.loc[(steady, n, 1), "fit_seconds"] for n in sizes]
-        slope = max(seconds[-1] - seconds[0], 0) / max(sizes[-1] - sizes[0], 1)
-        per_update[name] = max(fit - seconds[0], 1e-3) / _PROBE_UPDATES if name in trained else 0.0
-        each[name] = {n: seconds[0] + slope * (n - sizes[0]) + predict * share for n in labels}
+    done, least, new = 0, min(_LEAST_DRAWS, most), 0
+    until = f"until {minutes:g} minutes are used up, {least} at least" if minutes else "without a limit of time"
+    _say(f"{per_class(*labels)}. Draws are added {until}, {most} at most. Ctrl-C stops; finished draws are kept.")
+    end = started + 60 * minutes if minutes else np.inf
 
-    def cost(plan):
-        cells = [each[name][n] + plan.updates * per_update[name] for name in arms for n in plan.labels]
-        return once + plan.seeds * sum(cells)
+    def run(arms, labels):
+        table = compare(arms, dataset, labels, [done], folder=folder, progress=False).table()
+        return table[["fit_seconds", "predict_seconds"]].to_numpy().sum()
 
-    return cost
+    try:
+        # a fit of a first draw, and so not in vain: what is trained takes nearly all the time
+        took = run({"scratch": arms["scratch"]}, labels[:1]) * 2 * len(labels)
+        _say(f"A draw takes about {_seconds(took)}.{_late(least, took, end)}")
+        while done < most and (done < least or not new or time.perf_counter() + took <= end):
+            cells = _files(folder)
+            took, done = run(arms, labels), done + 1
+            if _files(folder) == cells:
+                continue
+            kept = f" ({done - 1} kept from before)" if done > 1 and not new else ""
+            _say(f"Draw {done}: {_seconds(took)}{kept}.")
+            new += 1
+    except KeyboardInterrupt:
+        whole = f"{done} whole draw{' is' if done == 1 else 's are'} kept" if done else "No draw is whole yet"
+        _say("", f"Stopped. {whole}; the same command goes on.")
+        return done, True
+    if done == most and not new:
+        _say(f"All {done} draws are kept from before; a larger --seeds allows more.")
+    return done, False
 
 
-def _fit_into(plan, cost, seconds):
-    """The plan cut until it takes so many seconds, the least loss first, and lines on what was cut."""
-    cuts = [
-        lambda plan: replace(plan, updates=min(plan.updates, 150)),
-        lambda plan: replace(plan, updates=min(plan.updates, 75)),
-        lambda plan: replace(plan, labels=tuple(sorted({plan.labels[0], plan.labels[-1]}))),
-        lambda plan: replace(plan, seeds=min(plan.seeds, 5)),
-        lambda plan: replace(plan, seeds=min(plan.seeds, 4)),
-        lambda plan: replace(plan, seeds=min(plan.seeds, 3)),
-        lambda plan: replace(plan, labels=plan.labels[:1]),
-        lambda plan: replace(plan, updates=min(plan.updates, 30)),
-    ]
-    wanted, lines = plan, []
-    for cut in cuts:
-        if cost(plan) <= seconds:
-            break
-        plan = cut(plan)
-    if plan != wanted:
-        lines.append(f"{wanted} would take about {_time(cost(wanted))}: cut to {plan}. More --minutes allow more.")
-    if cost(plan) > seconds:
-        lines.append("Even so it takes longer than --minutes allow. Ctrl-C stops it; the same command goes on.")
-    return plan, lines
+def _files(folder):
+    return sum(1 for _ in folder.rglob("*.json"))
+
+
+def _late(draws, took, end):
+    """A line if so many draws lead beyond the end."""
+    if time.perf_counter() + draws * took <= end:
+        return ""
+    clock = time.strftime("%H:%M", time.localtime(time.time() + draws * took))
+    return (
+        f" {draws} draws are longer than the minutes allow; they are done by about {clock} at the latest. "
+        "Fewer --updates are quicker, and put what is trained at a disadvantage."
+    )
+
+
+def _seconds(seconds):
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else "less than 0.1 s"
+    return round_time(seconds)
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def decide(contrasts, means, seconds, labels, what="rows"):
+    """Say whether pretraining helps, which arm to take, and what it costs.
+
+    The contrasts are fixed before a score is seen. "yes" needs a pretrained arm that is better than every rival, each
+    clearly after Holm's correction: to compare with the best rival alone would be a look too many. "tie" and "no" need
+    a rival that no pretrained arm is better than: each is clearly worse, or the whole interval is within 2 points.
+    Of arms that are equally good, the one with the quickest fit is recommended.
+
+    Parameters
+    ----------
+    contrasts : pandas.DataFrame
+        A row for each pretrained arm and each rival without pretraining, means over the sizes: arm, against, points,
+        low, high, p_holm, draws. The numbers are NaN where there is no interval.
+    means : dict of str to float
+        The mean score of each arm in percent, over the sizes.
+    seconds : dict of str to (float, float)
+        What a fit and the pretraining of each arm took.
+    labels : sequence of int
+        Labels per class.
+    what : str
+        The rows in a word: "images", "texts".
+
+    Returns
+    -------
+    answer : {"yes", "partly", "no", "tie", "cannot be told"}
+    sentence : str
+    """
+    rows = {(row.arm, row.against): row for row in contrasts.itertuples()}
+    state = {pair: _state(row) for pair, row in rows.items()}
+    arms, rivals = (list(contrasts[column].unique()) for column in ("arm", "against"))
+    best, rival = max(arms, key=means.get), max(rivals, key=means.get)
+    where = f"on average over {per_class(*labels)}" if len(labels) > 1 else f"at {per_class(*labels)}"
+
+    def gap(arm, against):
+        row = rows[arm, against]
+        return f"{row.points:+.1f} points, {row.low:.1f} to {row.high:.1f}"
+
+    def take(*tied):
+        arm = min(tied, key=lambda arm: seconds[arm][0])
+        cheap = ("", ", the cheaper of the two", ", the cheapest")[min(len(tied), 3) - 1]
+        return f"{arm}{cheap}: {_cost(*seconds[arm])}"
+
+    def near(names):  # those that are as good as the best of them
+        return [name for name in names if means[name] >= max(map(means.get, names)) - _EVEN]
+
+    if min(means[arm] for arm in arms + rivals) == 100:
+        return "tie", f"No, a tie: all arms are right on every test row, {where}. Take {take(*arms, *rivals)}."
+    if "unknown" in state.values():
+        points, draws = rows[best, rival].points, contrasts["draws"].min()
+        return "cannot be told", (
+            f"It cannot be told yet: {draws} draw{'' if draws == 1 else 's'} of labels are too few for an answer, "
+            f"{_INTERVAL_DRAWS} are needed. So far {best} and {rival} differ by {points:+.1f} points {where}. "
+            f"The same command again adds draws; until then take {take(best, rival)}."
+        )
+    if winners := [arm for arm in arms if all(state[arm, other] == "better" for other in rivals)]:
+        arm = min(near(winners), key=lambda arm: seconds[arm][0])
+        row = rows[arm, rival]
+        return "yes", (
+            f"Yes: on these {what} pretraining helps. Take {arm}: {row.points:+.1f} points over the best model without "
+            f"pretraining ({rival}), {where} ({row.low:.1f} to {row.high:.1f}); {_cost(*seconds[arm])}."
+        )
+    if helped := [arm for arm in arms if any(state[arm, other] == "better" for other in rivals)]:
+        arm = max(helped, key=means.get)
+        beaten = [other for other in rivals if state[arm, other] == "better"]
+        hard = min(set(rivals) - set(beaten), key=lambda other: rows[arm, other].points)
+        but = {"worse": f"{hard} is better still", "even": f"{hard} is as good", "open": f"not clearly against {hard}"}
+        chosen = [hard] if state[arm, hard] == "worse" else [arm, hard]
+        against = " and ".join(f"{other} ({gap(arm, other)})" for other in beaten)
+        return "partly", (
+            f"Partly: {where}, {arm} helps against {against}, but {but[state[arm, hard]]} ({gap(arm, hard)}). "
+            f"Take {take(*chosen)}."
+        )
+    if enough := [other for other in rivals if all(state[arm, other] in ("worse", "even") for arm in arms)]:
+        other = min(near(enough), key=lambda arm: seconds[arm][0])
+        words = {"worse": "better than", "even": f"within {_EVEN} points as good as"}
+        found = " and ".join(f"{words[state[arm, other]]} {arm} ({gap(arm, other)})" for arm in arms)
+        tied = [other, *(arm for arm in arms if state[arm, other] == "even")]
+        tie = len(tied) > len(arms)
+        answer, start = ("tie", "No, a tie") if tie else ("no", "No")
+        return answer, f"{start}: {where}, {other} is {found}. Take {take(*tied)}."
+    row = rows[best, rival]
+    apart = row.low > 0 or row.high < 0
+    alone = f", which is not clear after correction for {len(rows)} comparisons" if apart else ""
+    return "cannot be told", (
+        f"It cannot be told: the best pretrained arm ({best}) and {rival} differ by {row.points:+.1f} points "
+        f"({row.low:.1f} to {row.high:.1f}) {where} over {row.draws} draws{alone}; "
+        f"more draws (the same command again) or more test rows would tell. Until then take {take(best, rival)}."
+    )
+
+
+def _state(row):
+    """What one contrast shows: better, worse, even, open, or unknown where there is no interval."""
+    if np.isnan(row.p_holm):
+        return "unknown"
+    if row.p_holm < 0.05:
+        return "better" if row.points > 0 else "worse"
+    return "even" if -_EVEN <= row.low and row.high <= _EVEN else "open"
+
+
+def _cost(fit, pretraining):
+    once = f", the pretraining took {_seconds(pretraining)}, once" if pretraining else ""
+    return f"a fit takes {_seconds(fit)}{once}"
+
+
+def _contrast_rows(comparison):
+    """The fixed contrasts, means over the sizes; no interval of fewer than five draws."""
+    found = comparison.contrasts()
+    found = found[["arm", "against", "points", "low", "high", "p", "p_holm", "draws"]].astype({"draws": int})
+    numbers = ["low", "high", "p", "p_holm"]
+    return found.assign(**{name: found[name].where(found["draws"] >= _INTERVAL_DRAWS) for name in numbers})
+
+
+def _answer(comparison, dataset, kind):
+    """The answer for the head of the page, and what a blind guess would reach where the classes are unequal."""
+    table = comparison.table()
+    groups = table.groupby("arm")
+    seconds = zip(groups["fit_seconds"].median(), groups["pretraining_seconds"].mean(), strict=True)
+    seconds, labels = dict(zip(groups.groups, seconds, strict=True)), sorted(table["labels"].unique().tolist())
+    _, answer = decide(_contrast_rows(comparison), groups["score"].mean().to_dict(), seconds, labels, kind)
+    shares = np.bincount(dataset.test.y) / len(dataset.test.y)
+    if shares.max() >= 1.5 / len(dataset.class_names):
+        answer += f" Always answering {dataset.class_names[shares.argmax()]!r} gives {100 * shares.max():.1f} %."
+    return answer
 
 
 # ---------------------------------------------------------------- the page
 
 
-def _ledger(comparison):
+def _costs(comparison):
     """Seconds of each arm: pretraining, a fit, and all its fits and predictions here."""
     table = comparison.table()
-    table["all here"] = table["fit_seconds"] + table["predict_seconds"]
-    groups = table.groupby("arm", sort=False)
+    groups = table.assign(all=table["fit_seconds"] + table["predict_seconds"]).groupby("arm", sort=False)
     columns = {
-        "arm": list(groups.groups),
-        "pretraining, s": groups["pretraining_seconds"].mean().map("{:,.0f}".format).tolist(),
-        "a fit, s": groups["fit_seconds"].mean().map("{:.1f}".format).tolist(),
-        "all fits and predictions here, s": groups["all here"].sum().map("{:,.1f}".format).tolist(),
+        "pretraining, s": groups["pretraining_seconds"].mean().map("{:,.0f}".format),
+        "a fit, s (median)": groups["fit_seconds"].median().map("{:.1f}".format),
+        "all fits and predictions here, s": groups["all"].sum().map("{:,.1f}".format),
     }
-    return pd.DataFrame(columns).assign(arm=table["arm"].unique())
+    return pd.DataFrame(columns).reset_index()
 
 
 def _best(comparison):
-    """The highest mean at each size, in a sentence."""
-    means = comparison.table().groupby(["labels", "arm"])["score"].mean()
-    best = [f"{means[n].idxmax()} at {_per_class(n)} ({means[n].max():.1f} %)" for n in means.index.unique("labels")]
-    return f"Highest mean: {'; '.join(best)}. What of that is more than chance, the verdict says."
+    """The highest mean at each size, and every arm that has it."""
+    means = comparison.table().groupby(["labels", "arm"], sort=False)["score"].mean()
+    found = []
+    for n in sorted(means.index.unique("labels")):
+        best = " and ".join(means[n].index[means[n] == means[n].max()])
+        found.append(f"{best} at {per_class(n)} ({means[n].max():.1f} %)")
+    return f"Highest mean: {'; '.join(found)}."
 
 
-def _differences(comparison):
-    """The contrasts that the verdict speaks of."""
-    found = comparison.differences()
-    rounded = {name: found[name].map("{:+.1f}".format) for name in ("points", "low", "high")}
-    shown = found[["arm", "against"]].assign(**{"labels per class": found["labels"], **rounded})
-    return shown.assign(**{"p": found["p"].map("{:.4f}".format), "p, Holm": found["p_holm"].map("{:.4f}".format)})
+def _shown(table):
+    """A table of contrasts in words: points with a sign, no number where there is none."""
+    forms = dict.fromkeys(("points", "low", "high"), "{:+.1f}") | dict.fromkeys(("p", "p_holm"), "{:.4f}")
+    cells = {
+        name: [form.format(value) if value == value else "–" for value in table[name]]
+        for name, form in forms.items()
+        if name in table
+    }
+    return as_markdown(table.assign(**cells).rename(columns={"labels": "labels per class", "p_holm": "p, Holm"}))
 
 
-def report(comparison, dataset, plan, notes, command, seconds):
-    """Return the report as one self-contained HTML page (str)."""
-    facts, arms = comparison.facts, [name for name in ("frozen", "fine-tuned") if name in comparison.against]
+def report(comparison, dataset, answer, notes, command, seconds):
+    """Return the report as one self-contained HTML page (str), which begins with the answer."""
+    facts, table = comparison.facts, comparison.table()
+    labels, draws = sorted(table["labels"].unique().tolist()), table["seed"].nunique()
     figure = Figure(figsize=(7.4, 4), layout="constrained")
     comparison.plot(figure.subplots())
     drawn = page.picture(
         figure, f"Accuracy on the test rows against labels per class, a curve for each arm. {_best(comparison)}"
     )
+    arms = [name for name in ("frozen", "fine-tuned") if name in comparison.against]
     saved = [comparison.labels_saved(arm).assign(arm=arm)[["arm", "labels", "needed", "low", "high"]] for arm in arms]
-    verdict = "\n".join(f"- {line}" for line in comparison.verdict().splitlines())
-    left_out = "\n".join(f"- {line}" for line in notes if line) or "Nothing."
+    differences = comparison.differences()[["arm", "against", "labels", "points", "low", "high"]]
+    done = [
+        *notes,
+        "The number of draws follows from the time, not from the scores. Going on until a yes appears would "
+        "find one too easily; --seeds with --minutes 0 fixes the number beforehand.",
+    ]
     settings = [
-        f"- {plan}.",
+        f"- {per_class(*labels)}, {draws} draws.",
         *(f"- {name}: {note}." for name, note in facts["notes"].items()),
         f"- Versions: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}.",
         "- Every single score and all settings: comparison.json, beside this page.",
         f"\nMade again by:\n\n`{command}`",
     ]
+    several = len(labels) > 1
     cards = {
-        "Verdict": verdict,
+        "Verdict": "\n".join(f"- {line}" for line in comparison.verdict().splitlines()),
         "Scores: percent correct and 95 % interval": comparison.markdown_table(),
-        "Differences in points, with 95 % intervals": as_markdown(_differences(comparison)),
-        "Labels per class that scratch needs for the same score": as_markdown(pd.concat(saved))
-        if len(plan.labels) > 1
-        else "",
-        "What it cost": as_markdown(_ledger(comparison)),
-        "Chosen, cut and left out": left_out,
+        "Balanced accuracy": as_markdown(comparison.balanced()) if hasattr(comparison, "balanced") else "",
+        "Differences in points, with 95 % intervals": _shown(_contrast_rows(comparison)),
+        "Differences at each number of labels": _shown(differences) if several else "",
+        "Labels per class that scratch needs for the same score": as_markdown(pd.concat(saved)) if several else "",
+        "What it cost": as_markdown(_costs(comparison)),
+        "What was chosen and left out": "\n".join(f"- {line}" for line in done),
         "Settings": "\n".join(settings),
     }
     cards = [
@@ -363,9 +538,9 @@ def report(comparison, dataset, plan, notes, command, seconds):
         ("Data", dataset.source),
         ("Classes", f"{len(dataset.class_names):,}"),
         ("Rows", f"{len(dataset.train.y):,} for training, {len(dataset.test.y):,} for the test"),
-        ("Draws", str(plan.seeds)),
+        ("Draws", str(draws)),
         ("Date", facts["date"]),
-        ("Time", _time(seconds)),
+        ("Time", round_time(seconds)),
         ("Machine", facts["machine"]),
     ]
-    return page.render_page(f"Does pretraining help on {dataset.name}?", head, cards, _best(comparison))
+    return page.render_page(f"Does pretraining help on {dataset.name}?", head, cards, answer)

@@ -2,7 +2,13 @@
 
 import html
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import keras_hub
@@ -16,6 +22,7 @@ from kpretrain import backbones, data, own, text
 from kpretrain.__main__ import main
 from kpretrain.comparison import Comparison
 
+ROOT = Path(own.__file__).parents[1]
 WORDS = {"sport": ["goal", "match", "team"], "money": ["bank", "market", "price"]}
 WORDS |= {"science": ["cell", "light", "star"], "travel": ["beach", "train", "hotel"]}
 
@@ -97,29 +104,232 @@ def test_what_reading_leaves_out_is_counted(tmp_path):
     table.loc[[3, 5], "category"] = None
     table = pd.concat([table, pd.DataFrame({"story": ["one row alone"], "category": ["lonely"]})])
     table.to_csv(tmp_path / "news.csv", index=False)
-    _, lines = own._trimmed(own._read_table(tmp_path / "news.csv", None, None))
-    assert lines == [
+    _, lines = own._read(tmp_path / "news.csv")
+    assert lines[1:3] == [
         "Left out while reading: 2 rows, missing label.",
         "Left out while reading: 1 rows, class with fewer than 3 rows.",
     ]
 
 
+def test_few_rows_are_tested_on_in_validation_too(tmp_path, capsys):
+    dataset, notes = own._read(photos(tmp_path / "photos", classes=2, each=30))
+    assert (len(dataset.train.y), len(dataset.validation.y), len(dataset.test.y)) == (36, 0, 24)
+    assert set(dataset.train.x).isdisjoint(dataset.test.x)
+    assert notes[0].startswith("The 12 validation rows are tested on as well") and "24 test rows, each 4.2" in notes[0]
+    assert notes[1].startswith("Beware: each of the 24 test rows is 4.2 points")
+    news(600).to_csv(tmp_path / "news.csv", index=False)
+    dataset, notes = own._read(tmp_path / "news.csv")
+    assert (len(dataset.train.y), len(dataset.test.y)) == (480, 120) and len(notes) == 1
+    assert own._joined(many := rows_of([9, 9], test=100)) == (many, [])  # 200 test rows
+
+
+def test_a_split_of_ones_own_is_kept(tmp_path):
+    for part, each in (("train", 20), ("val", 5), ("test", 6)):
+        photos(tmp_path / "photos" / part, classes=2, each=each)
+        for path in (tmp_path / "photos" / part).rglob("*.png"):  # the same pictures else, which would be left out
+            Image.fromarray(np.asarray(Image.open(path)) + np.uint8(each)).save(path)
+    dataset, notes = own._read(tmp_path / "photos")
+    assert (len(dataset.train.y), len(dataset.test.y)) == (40, 22) and "The 10 validation rows" in notes[0]
+
+
 # ---------------------------------------------------------------- time
 
 
-def test_a_plan_is_cut_until_it_fits_and_never_below_three_draws():
-    wanted = own.Plan((5, 20, 100), 10, 300)
+class Draws:
+    """In place of `compare`: each draw takes so many seconds of a clock of its own, once."""
 
-    def cost(plan):
-        return len(plan.labels) * plan.seeds * (1 + plan.updates / 10)
+    def __init__(self, monkeypatch, folder, seconds, stop=None):
+        self.folder, self.seconds, self.stop, self.now = folder, seconds, stop, 0.0
+        monkeypatch.setattr(own, "compare", self)
+        for name, clock in (("perf_counter", lambda: self.now), ("time", lambda: self.now)):
+            monkeypatch.setattr(own.time, name, clock)
+        folder.mkdir(exist_ok=True)
 
-    assert own._fit_into(wanted, cost, 1000) == (wanted, [])
-    plan, lines = own._fit_into(wanted, cost, 500)
-    assert plan == own.Plan((5, 20, 100), 10, 150) and "would take about 16 min: cut to" in lines[0]
-    assert own._fit_into(wanted, cost, 100)[0] == own.Plan((5, 100), 5, 75)
-    plan, lines = own._fit_into(wanted, cost, 1)
-    assert plan == own.Plan((5,), 3, 30) and "Even so it takes longer" in lines[1]
-    assert own._fit_into(own.Plan((5,), 1, 30), cost, 1)[0].seeds == 1  # asked for, not cut
+    def __call__(self, arms, dataset, labels, seeds, *, folder, progress):
+        if (seeds, labels) == ([self.stop], [5, 20]):
+            raise KeyboardInterrupt
+        rows = []
+        for n in labels:
+            file = self.folder / f"{n} {seeds}.json"
+            self.now += 0 if file.exists() else self.seconds / 2
+            file.touch()
+            rows.append(("scratch", n, *seeds, 50.0, self.seconds / 2, 0.0))
+        columns = ["arm", "labels", "seed", "score", "fit_seconds", "predict_seconds"]
+        return Comparison(pd.DataFrame(rows, columns=columns), {}, 10)
+
+    def run(self, minutes, most=20):
+        self.now = 0.0
+        return own._draws({"scratch": None}, None, [5, 20], most, minutes, 0.0, self.folder)
+
+
+def test_draws_are_added_while_there_is_time_and_kept(monkeypatch, tmp_path, capsys):
+    draws = Draws(monkeypatch, tmp_path / "cells", 50)
+    assert draws.run(minutes=5) == (6, False)  # a seventh would not fit
+    said = capsys.readouterr().out.splitlines()
+    assert "Draws are added until 5 minutes are used up, 3 at least, 20 at most" in said[0]
+    assert said[1].startswith("A draw takes about") and said[2] == "Draw 1: 50 s." and len(said) == 8
+    assert draws.run(minutes=1) == (7, False)  # one more, however short the time is
+    assert capsys.readouterr().out.splitlines()[-1] == "Draw 7: 50 s (6 kept from before)."
+    assert draws.run(minutes=5) == (13, False)
+    assert draws.run(minutes=0) == (20, False) and draws.now == 7 * 50
+    capsys.readouterr()
+    assert draws.run(minutes=5) == (20, False) and draws.now == 0
+    assert "All 20 draws are kept" in capsys.readouterr().out
+
+
+def test_three_draws_are_run_whatever_they_take(monkeypatch, tmp_path, capsys):
+    draws = Draws(monkeypatch, tmp_path / "cells", 600)
+    assert draws.run(minutes=2) == (3, False)
+    said = capsys.readouterr().out.splitlines()
+    assert "3 draws are longer than the minutes allow; they are done by about" in said[1]
+    assert said[2:] == [f"Draw {number}: 10 min." for number in (1, 2, 3)]
+    assert draws.run(minutes=2) == (4, False)
+    assert Draws(monkeypatch, tmp_path / "other", 600).run(minutes=2, most=1) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"), [(0, "No draw is whole yet"), (1, "1 whole draw is kept"), (3, "3 whole draws are kept")]
+)
+def test_ctrl_c_says_what_is_kept(monkeypatch, tmp_path, capsys, stop, said):
+    assert Draws(monkeypatch, tmp_path / "cells", 9, stop).run(minutes=5) == (stop, True)
+    assert f"{said}; the same command goes on." in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- the answer
+
+RIVALS = [("frozen", "pixels"), ("frozen", "scratch"), ("fine-tuned", "pixels"), ("fine-tuned", "scratch")]
+SECONDS = {"pixels": (0.01, 0), "scratch": (20, 0), "frozen": (0.4, 4140), "fine-tuned": (30, 4140)}
+
+
+def decided(points, clear, half=3.0, means=None, labels=(5, 20), draws=5, pairs=RIVALS):
+    """`decide`, from the points of each contrast and whether they are clear after Holm's correction."""
+    rows = [
+        (arm, rival, gap, gap - half, gap + half, np.nan if draws < 5 else 0.01 if sure else 0.4, draws)
+        for (arm, rival), gap, sure in zip(pairs, points, clear, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "against", "points", "low", "high", "p_holm", "draws"])
+    table.loc[table["p_holm"].isna(), ["low", "high"]] = np.nan
+    means = means or {"pixels": 70 - points[0], "scratch": 70 - points[1], "frozen": 70, "fine-tuned": 60}
+    return own.decide(table, means, SECONDS, labels, "images")
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "words"),
+    [
+        (
+            {"points": [12.3, 20, 2, 10], "clear": [1, 1, 0, 1]},
+            "yes",
+            [
+                "Yes: on these images pretraining helps. Take frozen: +12.3 points over the best model without",
+                "(pixels), on average over 5 and 20 labels per class (9.3 to 15.3); a fit takes 0.4 s, the pretraining",
+                "took 69 min, once.",
+            ],
+        ),
+        ({"points": [12.3, 20, 2, 10], "clear": [1, 1, 0, 1], "labels": (5,)}, "yes", ["(pixels), at 5 labels per"]),
+        (  # two winners within 2 points of each other: the cheaper one
+            {
+                "points": [9, 9, 10, 10],
+                "clear": [1] * 4,
+                "means": {"pixels": 60, "scratch": 60, "frozen": 69, "fine-tuned": 70},
+            },
+            "yes",
+            ["Take frozen: +9.0"],
+        ),
+        (  # clear against scratch alone
+            {"points": [0.8, 20, -9, 10], "clear": [0, 1, 1, 1]},
+            "partly",
+            [
+                "frozen helps against scratch (+20.0",
+                "but not clearly against pixels (+0.8",
+                "Take pixels, the cheaper of the two: a fit",
+            ],
+        ),
+        (
+            {"points": [-5, 20, -9, 10], "clear": [1, 1, 1, 1]},
+            "partly",
+            ["frozen helps against scratch", "but pixels is better still (-5.0 points, -8.0", "Take pixels: a fit"],
+        ),
+        (  # clear against pixels alone: the cheaper of those that remain
+            {"points": [20, 1, 10, -9], "clear": [1, 0, 1, 1], "half": 0.5},
+            "partly",
+            ["helps against pixels", "but scratch is as good (+1.0", "Take frozen, the cheaper of the two"],
+        ),
+        (  # it hurts
+            {"points": [-12, 1, -22, -9], "clear": [1, 0, 1, 1]},
+            "no",
+            ["No: on average", "pixels is better than frozen (-12.0", "and better than fine-tuned", "Take pixels: a"],
+        ),
+        (  # as good as one, better than the other
+            {"points": [0.2, 8, -9, 10], "clear": [0, 0, 1, 0], "half": 1},
+            "no",
+            ["pixels is within 2 points as good as frozen (+0.2", "Take pixels, the cheaper of the two: a fit"],
+        ),
+        (
+            {"points": [0.2, 0.3, 0.1, 0.2], "clear": [0] * 4, "half": 1.2},
+            "tie",
+            ["No, a tie:", "Take pixels, the cheapest"],
+        ),
+        (  # the rounding to test rows leaves wide intervals
+            {"points": [0, 0, 0, 0], "clear": [0] * 4, "half": 9, "means": dict.fromkeys(SECONDS, 100.0)},
+            "tie",
+            ["all arms are right on every test row", "Take pixels, the cheapest"],
+        ),
+        (
+            {"points": [0.8, 9, -9, 1], "clear": [0] * 4},
+            "cannot be told",
+            [
+                "the best pretrained arm (frozen) and pixels differ by +0.8 points (-2.2 to 3.8) on average",
+                "over 5 draws; more draws (the same command again) or more test rows would tell.",
+            ],
+        ),
+        (
+            {"points": [4, 9, -9, 1], "clear": [0] * 4},
+            "cannot be told",
+            ["(1.0 to 7.0)", "over 5 draws, which is not clear after correction for 4 comparisons;"],
+        ),
+        (
+            {"points": [12, 20, 2, 10], "clear": [1] * 4, "draws": 3},
+            "cannot be told",
+            ["cannot be told yet: 3 draws of labels", "5 are needed. So far frozen and pixels differ by +12.0"],
+        ),
+        ({"points": [12, 20, 2, 10], "clear": [1] * 4, "draws": 1}, "cannot be told", ["1 draw of labels are too few"]),
+    ],
+)
+def test_one_plain_answer(call, answer, words):
+    found, sentence = decided(**call)
+    assert found == answer, sentence
+    assert all(word in sentence for word in words), sentence
+    assert "nan" not in sentence and " p " not in sentence and sentence.count("Take") + sentence.count("take ") == 1
+
+
+def scores(arms, test_rows=100, draws=5):
+    """A comparison in which each arm has a mean score and varies a little from draw to draw."""
+    random, names = np.random.default_rng(0), ["arm", "labels", "seed", "score", "fit_seconds", "predict_seconds"]
+    rows = [
+        (arm, n, seed, min(100.0, round(mean + n / 10 + random.normal(0, 1))), SECONDS[arm][0], 0.1)
+        for arm, mean in arms.items()
+        for n in (5, 20)
+        for seed in range(draws)
+    ]
+    table = pd.DataFrame(rows, columns=names)
+    return Comparison(table, {"frozen": ("pixels", "scratch"), "fine-tuned": ("pixels", "scratch")}, test_rows)
+
+
+def test_the_answer_follows_from_the_scores_and_names_a_blind_guess():
+    equal = data.Dataset("photos", *[data.Part(np.zeros(4), np.array([0, 0, 1, 1]))] * 3, ["bee", "ant"], "here")
+    good = scores({"pixels": 40, "scratch": 50, "frozen": 80, "fine-tuned": 70})
+    assert own._answer(good, equal, "images").startswith("Yes: on these images pretraining helps. Take frozen: +")
+    bad = scores({"pixels": 80, "scratch": 50, "frozen": 40, "fine-tuned": 30})
+    assert own._answer(bad, equal, "images").startswith("No: ")
+    same = scores(dict.fromkeys(["pixels", "scratch", "frozen", "fine-tuned"], 110), test_rows=12)
+    assert own._answer(same, equal, "images").startswith("No, a tie: all arms are right")
+    assert own._best(same).count("pixels and scratch and frozen and fine-tuned") == 2  # no winner among equals
+    few = scores({"pixels": 40, "scratch": 50, "frozen": 80, "fine-tuned": 70}, draws=3)
+    assert own._answer(few, equal, "images").startswith("It cannot be told yet: 3 draws")
+    uneven = data.Part(np.zeros(10), np.array([1] * 8 + [0] * 2))
+    found = own._answer(good, data.Dataset("photos", *[uneven] * 3, ["bee", "ant"], "here"), "images")
+    assert found.endswith("Always answering 'ant' gives 80.0 %.")
+    assert "Always" not in own._answer(good, equal, "images")
 
 
 # ---------------------------------------------------------------- from end to end
@@ -147,11 +357,13 @@ def test_a_folder_of_small_grey_pictures(tmp_path, capsys, small_backbones):
     folder, out = photos(tmp_path / "photos"), tmp_path / "report"
     (folder / "kind0" / "broken.png").write_bytes(b"no image")
     Image.new("RGBA", (30, 9), "red").save(folder / "kind1" / "wide.png")
-    call = ["compare", str(folder), "--out", str(out), "--seeds", "3"]
-    assert main([*call, "--labels", "2,5", "--updates", "10"]) == 0
+    call = ["compare", str(folder), "--out", str(out), "--seeds", "3", "--labels", "2,5", "--updates", "10"]
+    assert main(call) == 0
     said, page = capsys.readouterr().out, (out / "index.html").read_text(encoding="utf8")
     found = Comparison.load(out / "comparison.json")
-    assert "To come: 2 and 5 labels per class, 3 draws, 10 updates; about" in said
+    assert "2 and 5 labels per class. Draws are added until 10 minutes are used up, 3 at least, 3 at most" in said
+    answer = next(line for line in said.splitlines() if line.startswith("It cannot be told yet: 3 draws of labels"))
+    assert answer in html.unescape(page).split("<dl")[0]  # at the head
     assert said.count("1 rows, not a readable image") == 1 and "1 rows, not a readable image" in page
     for line in found.verdict().splitlines():
         assert line in said and line in html.unescape(page)
@@ -159,7 +371,7 @@ def test_a_folder_of_small_grey_pictures(tmp_path, capsys, small_backbones):
         assert all(cell in page for cell in (arm, *rows))
     best = found.table().groupby(["labels", "arm"])["score"].mean().groupby("labels").max()
     assert all(f"({score:.1f} %)" in page for score in best)
-    assert "Beware: the test part has 9 rows" in said
+    assert "The 18 validation rows are tested on as well" in said and "each of the 36 test rows is 2.8 points" in said
     assert "<script" not in page and not re.search(r'(src|href)="(?!#|data:)', page)  # nothing is loaded
     command = json.loads((out / "comparison.json").read_text())["command"]
     assert command.endswith("--labels 2,5 --seeds 3 --updates 10 --minutes 0") and command in html.unescape(page)
@@ -189,7 +401,9 @@ def test_mistakes_are_one_line_and_exit_code_two(tmp_path, capsys):
     mistakes = {
         (str(tmp_path / "gone.csv"),): "no such file",
         (str(one),): "1 of 1 classes have 3 or more usable rows",
-        (str(few), "--text", "story"): "a folder of images has no columns",
+        (str(few), "--text", "story"): "a folder of images has no --text; leave that out",
+        (str(few), "--group", "writer"): "a folder of images has no --group",
+        (str(few), "--encoding", "latin-1"): "a folder of images has no --encoding",
         (str(few), "--encoder", odd): "reads images of 24x24 pixels",
         (str(few), "--encoder", "nothing"): "No preset 'nothing' on this machine",
         (str(few), "--encoder", tiny, "--labels", "50"): "and 50 labels are wanted",
@@ -206,3 +420,82 @@ def test_mistakes_are_one_line_and_exit_code_two(tmp_path, capsys):
 def test_five_hundred_classes_keep_to_few_rows():
     dataset, lines = own._trimmed(rows_of([8] * 500))
     assert len(dataset.class_names) == 500 and own.label_sizes(dataset)[0] == [1, 2] and lines == []
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data, "from_folder", lambda *_, **__: pytest.fail("it was read"))
+    folder, file = photos(tmp_path / "photos", each=4), tmp_path / "report.txt"
+    file.write_text("a file")
+    nowhere = ["/proc/report"] if Path("/proc/self").exists() else []
+    for out in (str(file), str(file / "below" / "it"), *nowhere):
+        assert main(["compare", str(folder), "--out", out]) == 2
+        assert f"--out {out} cannot be written" in capsys.readouterr().err
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(file / "cache"))
+    assert main(["compare", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert f"the cache folder {file / 'cache'} cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("labels", ["5,x", "5,,10", "0", "5,5", "-3", "2.5"])
+def test_nonsense_in_labels_is_refused_with_the_form(labels, capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "nowhere.csv", f"--labels={labels}"])
+    assert "such as 5,10,50" in capsys.readouterr().err
+
+
+def test_groups_stay_together_and_are_not_taken_for_labels(tmp_path, capsys):
+    table = news().rename(columns={"category": "kind"})
+    table["writer"] = [f"writer{k // 16}" for k in range(len(table))]
+    table.loc[0, "story"] += " caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+    table.to_csv(tmp_path / "news.csv", index=False, encoding="latin-1")
+    dataset, _ = own._read(tmp_path / "news.csv", group="writer", encoding="latin-1")
+    assert "labels from 'kind'" in capsys.readouterr().out
+    writer = table.set_index("story")["writer"]
+    assert set(writer[dataset.train.x]).isdisjoint(writer[dataset.test.x])
+    assert own.columns(table.rename(columns={"writer": "label"}), group="label")[1] == "kind"
+
+
+# ---------------------------------------------------------------- stopped and gone on
+
+
+def test_a_comparison_that_was_stopped_goes_on_and_ends_alike(tmp_path, monkeypatch):
+    """SIGINT and SIGKILL at several moments: no finished fit is run again, and the scores are those of one run."""
+    photos(tmp_path / "photos", classes=2, each=12)
+    call = ["compare", "photos", "--encoder", preset(tmp_path / "tiny"), "--labels", "1,2", "--updates", "2"]
+    call += ["--seeds", "3", "--out"]
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "-m", "kpretrain", *call, "stopped"],
+            cwd=tmp_path,
+            env={**os.environ, "KPRETRAIN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def cells():
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.json")}
+
+    each = 5 * 2  # arms x sizes: a draw
+    for number, how, code in ((3, signal.SIGKILL, -signal.SIGKILL), (each + 2, signal.SIGINT, 130)):
+        before, process = cells(), start()
+        while process.poll() is None and len(cells()) < number:
+            time.sleep(0.02)
+        process.send_signal(how)
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == code, said
+        kept = cells()
+        assert before.items() <= kept.items() and number <= len(kept) < 3 * each
+    assert "1 whole draw is kept; the same command goes on." in said
+    assert (tmp_path / "stopped" / "index.html").is_file()  # from the whole draws
+    process = start()
+    said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, said
+    assert kept.items() <= cells().items() and len(cells()) == 3 * each
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "another"))
+    monkeypatch.chdir(tmp_path)
+    assert main([*call, "once"]) == 0
+    gone_on, once = (Comparison.load(tmp_path / name / "comparison.json").table() for name in ("stopped", "once"))
+    columns = ["arm", "labels", "seed", "score"]
+    pd.testing.assert_frame_equal(gone_on[columns], once[columns])
