@@ -483,14 +483,14 @@ def test_a_comparison_that_was_stopped_goes_on_and_ends_alike(tmp_path, monkeypa
         while process.poll() is None and len(cells()) < number:
             time.sleep(0.02)
         process.send_signal(how)
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=600)[0]
         assert process.returncode == code, said
         kept = cells()
         assert before.items() <= kept.items() and number <= len(kept) < 3 * each
     assert "1 whole draw is kept; the same command goes on." in said
     assert (tmp_path / "stopped" / "index.html").is_file()  # from the whole draws
     process = start()
-    said = process.communicate(timeout=240)[0]
+    said = process.communicate(timeout=600)[0]
     assert process.returncode == 0, said
     assert kept.items() <= cells().items() and len(cells()) == 3 * each
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "another"))
