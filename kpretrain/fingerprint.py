@@ -226,9 +226,7 @@ class _Walk:
         cells = [_contents(cell) for cell in function.__closure__ or ()]
         own = {called: found for called, found in self.reads(function).items() if type(found) in _EXACT}
         own |= vars(function) if version is None else {}
-        return _hash(
-            "function", name, *map(self.describe, (function.__defaults__, function.__kwdefaults__, cells, own))
-        )
+        return _hash("function", name, self.describe([function.__defaults__, function.__kwdefaults__, cells, own]))
 
     def reads(self, function):
         if id(function) not in self.read:
