@@ -26,7 +26,7 @@ _CODE = (types.FunctionType, type)
 _WRITTEN = re.compile(r"(__create_fn__|recursive_repr|namedtuple)\b")
 
 
-def fingerprint(value):
+def fingerprint(value, versions=True):
     """Return a sha256 (hex) that is the same in every process, for all that an arm of a comparison may hold.
 
     Values: Keras models and layers (configuration without automatic names, weights, vocabularies, and the code of every
@@ -42,12 +42,18 @@ def fingerprint(value):
     runs, or there is none, the bytecode and the version of Python stand in. Not seen is what code looks up by a name
     that it puts together, and what kpretrain's own modules keep in lower-case variables for the life of a process.
 
+    Parameters
+    ----------
+    value : anything
+    versions : bool
+        False leaves the versions of what is installed out: for records of several machines that are to be pooled.
+
     Raises
     ------
     TypeError
         If something in it has no stable description.
     """
-    return _Walk().whole(value).hex()
+    return _Walk(versions).whole(value).hex()
 
 
 def rows_fingerprint(rows):
@@ -102,7 +108,8 @@ def _name(value):
 class _Walk:
     """One call of `fingerprint`: describes a value, then what its code reads, then what that reads."""
 
-    def __init__(self):
+    def __init__(self, versions):
+        self.versions = versions
         self.known = {}  # id -> function or class of ours; held, so that no other object gets the id
         self.read = {}  # id -> function, and what it reads
         self.todo = []
@@ -197,7 +204,7 @@ class _Walk:
             return _hash("config", each(kind), _plain_json(value))
         if hasattr(value, "to_str"):  # Hugging Face tokenizers, whose repr leaves most of the vocabulary out
             return _hash("to_str", each(kind), value.to_str())
-        if place := source.place(value):
+        if place := self.place(value):
             return _hash("import", *place)
         if hasattr(value, "__wrapped__"):  # functools.cache, staticmethod, classmethod
             return _hash("wrapped", each(kind), each(value.__wrapped__))
@@ -216,8 +223,8 @@ class _Walk:
     def _function(self, function):
         module = function.__globals__.get("__name__")
         name = function.__code__.co_qualname
-        if (version := source.origin(module)) is not None:
-            if place := source.place(function):
+        if (version := self.origin(module)) is not None:
+            if place := self.place(function):
                 return _hash("import", *place)
             name = _hash("installed", module, name, version)  # a decorator's inner function, say
         else:
@@ -227,6 +234,14 @@ class _Walk:
         own = {called: found for called, found in self.reads(function).items() if type(found) in _EXACT}
         own |= vars(function) if version is None else {}
         return _hash("function", name, self.describe([function.__defaults__, function.__kwdefaults__, cells, own]))
+
+    def origin(self, module):
+        found = source.origin(module)
+        return found if found is None or self.versions else "installed"
+
+    def place(self, value):
+        found = source.place(value)
+        return found if found is None or self.versions else found[:2]
 
     def reads(self, function):
         if id(function) not in self.read:
@@ -240,7 +255,7 @@ class _Walk:
                 self.todo.append(code)
 
     def _class(self, kind):
-        if (version := source.origin(kind.__module__)) is not None:
+        if (version := self.origin(kind.__module__)) is not None:
             return _hash("class", _name(kind), version)
         self._note(kind)
         members = {name: item for name, item in vars(kind).items() if _counts(kind, name, item)}
@@ -251,7 +266,7 @@ class _Walk:
         return _hash("class", kind.__qualname__, self.describe([type(kind), *kind.__bases__]), self.describe(members))
 
     def _module(self, module):
-        if (version := source.origin(module.__name__)) is not None:
+        if (version := self.origin(module.__name__)) is not None:
             return _hash("module", module.__name__, version)
         found = {
             name: item

@@ -37,7 +37,7 @@ def run(
     out="comparison",
     seeds=20,
     labels=None,
-    updates=300,
+    updates=150,
     minutes=10,
 ):
     """Compare pretrained and other models on your own data, and write `index.html` and `comparison.json`.
@@ -93,7 +93,7 @@ def run(
     if kind == "images" and columns_named:
         raise data.DataError(f"{path}: a folder of images has no --{', --'.join(columns_named)}; leave that out.")
     dataset, notes = _read(path, **columns_named)
-    chosen, why = (sorted(labels), "") if labels else label_sizes(dataset)
+    chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
     notebook.setup()
     arms, note = _arms(kind, dataset, encoder, baseline, updates)
@@ -113,7 +113,7 @@ def run(
     with data.replacing(out / "index.html") as temporary:
         temporary.write_text(report(comparison, dataset, answer, notes, command, seconds), encoding="utf8")
     costs = _costs(comparison).to_string(index=False)
-    _say("", answer, "", comparison.summary().to_string(), "", comparison.verdict(), "", costs)
+    _say("", answer, "", comparison.summary().to_string(), "", _verdict(comparison), "", costs)
     _say("", f"The page: {out / 'index.html'}, made in {round_time(seconds)}.")
     if stopped:
         raise KeyboardInterrupt
@@ -459,6 +459,14 @@ def _answer(comparison, dataset, kind):
 # ---------------------------------------------------------------- the page
 
 
+def _verdict(comparison):
+    """The verdict, where there are draws enough for one."""
+    draws = comparison.table()["seed"].nunique()
+    if draws < _INTERVAL_DRAWS:
+        return f"No verdict from {draws} draws: {_INTERVAL_DRAWS} are needed. The same command adds more."
+    return comparison.verdict()
+
+
 def _costs(comparison):
     """Seconds of each arm: pretraining, a fit, and all its fits and predictions here."""
     table = comparison.table()
@@ -518,9 +526,8 @@ def report(comparison, dataset, answer, notes, command, seconds):
     ]
     several = len(labels) > 1
     cards = {
-        "Verdict": "\n".join(f"- {line}" for line in comparison.verdict().splitlines()),
+        "Verdict": "\n".join(f"- {line}" for line in _verdict(comparison).splitlines()),
         "Scores: percent correct and 95 % interval": comparison.markdown_table(),
-        "Balanced accuracy": as_markdown(comparison.balanced()) if hasattr(comparison, "balanced") else "",
         "Differences in points, with 95 % intervals": _shown(_contrast_rows(comparison)),
         "Differences at each number of labels": _shown(differences) if several else "",
         "Labels per class that scratch needs for the same score": as_markdown(pd.concat(saved)) if several else "",

@@ -100,6 +100,7 @@ def compare(
     classes, test = _classes(dataset), dataset.test
     rows = {seed: _draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
     prints = {name: _fingerprint(name, arm.estimator) for name, arm in arms.items()}
+    told = {name: prints[name] and fingerprint(arm.estimator, versions=False) for name, arm in arms.items()}
     facts = _facts(arms, grid, dataset)
     folder = Path(folder) if folder is not None else cache_folder() / "compare"
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,16 +142,17 @@ def compare(
     table = pd.DataFrame([done[cell] for cell in sorted(cells, key=lambda cell: list(arms).index(cell[0]))])
     table["hits"] = table["hits"].map(base64.b64decode)
     table = table.assign(run=run, pretraining_seconds=[arms[arm].pretraining_seconds for arm in table["arm"]])
-    return Comparison(table, rivals, len(test.y), facts | {"fingerprints": {run: prints}})
+    return Comparison(table, rivals, len(test.y), facts | {"fingerprints": {run: told}})
 
 
 # ---------------------------------------------------------------- before it runs
 
 
-def label_sizes(dataset):
+def label_sizes(dataset, middle=True):
     """Choose labels per class from the data: up to three of 1, 2, 5, 10, 20, 50, 100 and 200, spread out.
 
-    Every class must have as many training rows, and a draw may hold 1,000 rows in all. Sizes below 5 are taken only
+    Without `middle`, only the smallest and the largest of them, which takes two thirds of the time. Every class must
+    have as many training rows, and a draw may hold 1,000 rows in all. Sizes below 5 are taken only
     where few others are left.
 
     Returns
@@ -164,7 +166,7 @@ def label_sizes(dataset):
     fewest = counts.min()
     fit = [n for n in _LADDER if n <= min(fewest, max(_MOST_LABELLED // len(labels), 1))]
     fit = enough if len(enough := [n for n in fit if n >= 5]) >= 3 else fit
-    sizes = sorted({fit[0], fit[len(fit) // 2], fit[-1]})
+    sizes = sorted({fit[0], fit[len(fit) // 2], fit[-1]} if middle else {fit[0], fit[-1]})
     why = (
         f"Chosen from the data: {words.per_class(*sizes)}. The smallest of {len(labels)} classes, "
         f"{_class_name(dataset, labels[counts.argmin()])!r}, has {words.count(fewest, 'training row')}"
@@ -288,7 +290,7 @@ def _describe(value):
     layer = "get_config" in dir(value) and hasattr(value, "weights")
     called = getattr(value, "__qualname__", type(value).__name__)
     try:
-        return f"{called} {_digest(architecture(value) if layer else fingerprint(value))[:12]}"
+        return f"{called} {_digest(architecture(value) if layer else fingerprint(value, versions=False))[:12]}"
     except TypeError:
         return called
 

@@ -124,7 +124,7 @@ def pool(comparisons):
             if differing := [arm for arm in theirs if known.get(arm) != theirs[arm]]:
                 raise ValueError(
                     f"The records cannot be pooled: in the run {run!r}, {words.listed(differing)} differ in {name}, in "
-                    "weights perhaps. Encoders of other pretraining runs need other names: compare(..., run='second')."
+                    "weights or code. Encoders of other pretraining runs need other names: compare(..., run='second')."
                 )
             prints[run] = theirs
     _refuse_shared_seeds(comparisons, names)
