@@ -235,6 +235,11 @@ def test_a_dask_cluster_gives_the_same(small, tmp_path):
     assert len(list(tmp_path.iterdir())) == 36
 
 
+def test_a_worker_process_does_without_keras():
+    code = "import sys, kpretrain.comparison.grid; print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
 # ---------------------------------------------------------------- bad input, and results that need a word
 
 

@@ -17,7 +17,6 @@ import pandas as pd
 
 from ..arms import Arm
 from ..data import cache_folder, replacing
-from ..fingerprint import fingerprint, rows_fingerprint
 from ..notebook import _version, run_facts
 from . import words
 from .report import Comparison
@@ -88,6 +87,8 @@ def compare(
         If an arm raises, or predicts something that is not one class for each row. Finished cells are kept.
     """
     from tqdm import tqdm
+
+    from ..fingerprint import fingerprint  # which brings Keras, and a worker process may do without
 
     arms = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in dict(arms).items()}
     if labels_per_class is None:
@@ -237,6 +238,8 @@ def _facts(arms, grid, dataset):
     """What ran, on what, where and when; `settings` and `versions` must be equal where records are pooled."""
     import keras
 
+    from ..fingerprint import rows_fingerprint
+
     told, parts, backend = run_facts(), (dataset.train, dataset.test), keras.backend.backend()
     versions = {name: _version(name) for name in ("keras", "scikit-learn", "kpretrain")}
     settings = {
@@ -261,6 +264,8 @@ def _facts(arms, grid, dataset):
 
 def _fingerprint(name, estimator):
     """What an arm is known by, or None, with a line, where nothing lasting tells it from another one."""
+    from ..fingerprint import fingerprint
+
     try:
         return fingerprint(estimator)
     except TypeError as error:
@@ -285,7 +290,7 @@ def _describe(value):
         return {str(key): _describe(item) for key, item in value.items()}
     if hasattr(value, "tocoo"):  # a graph over features: made by the pretraining, as weights are, and told by its shape
         return f"{type(value).__name__} {value.shape}"
-    from ..fingerprint import architecture
+    from ..fingerprint import architecture, fingerprint
 
     layer = "get_config" in dir(value) and hasattr(value, "weights")
     called = getattr(value, "__qualname__", type(value).__name__)
