@@ -16,10 +16,11 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from kpretrain import course, links, machine
-from kpretrain.__main__ import main
+from kpretrain.paths import ROOT
+from kpretrain.tools import doctor, links
+from kpretrain.tools import run as course
+from kpretrain.tools.cli import main
 
-ROOT = Path(course.__file__).resolve().parents[1]
 FIGURE = """import matplotlib.pyplot as plt
 fig, axes = plt.subplots(1, {panels}, figsize=({width}, 3), squeeze=False)
 axes[0, 0].plot([1, 2])
@@ -585,10 +586,10 @@ def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
     ]
     (tmp_path / "requirements.txt").write_text("\n".join(lines))
     versions = {"numpy": "2.1.0", "pandas": "2.3.0"}
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
-    monkeypatch.setattr(machine, "_installed", versions.get)
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "_installed", versions.get)
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    assert machine.report() == 1
+    assert doctor.report() == 1
     told = capsys.readouterr().out
     assert "[fail] keras is not installed (needs >=3.15)" in told
     assert '-m pip install "keras>=3.15"' in told
@@ -609,9 +610,9 @@ def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_machine_tries_tensorflow_out(monkeypatch, program, seconds, status, expected):
-    monkeypatch.setattr(machine, "SMOKE_TEST", program)
-    monkeypatch.setattr(machine, "SMOKE_SECONDS", seconds)
-    check = machine._smoke_test()
+    monkeypatch.setattr(doctor, "SMOKE_TEST", program)
+    monkeypatch.setattr(doctor, "SMOKE_SECONDS", seconds)
+    check = doctor._smoke_test()
     assert check.status == status
     assert expected in str(check)
 
@@ -639,8 +640,8 @@ def test_machine_sees_a_wrong_data_folder_and_a_closed_cache(tmp_path, monkeypat
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
-    assert next(machine._data()).status == "fail"
-    closed = next(machine._cache())
+    assert next(doctor._data()).status == "fail"
+    closed = next(doctor._cache())
     assert closed.status == "fail"
     assert "set KPRETRAIN_CACHE" in closed.mend
 

@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 from test_backbones import preset
 
-from kpretrain import backbones, data, own, text
-from kpretrain.__main__ import main
+from kpretrain import backbones, data, text
 from kpretrain.comparison import Comparison
+from kpretrain.paths import ROOT
+from kpretrain.tools import own
+from kpretrain.tools.cli import main
 
-ROOT = Path(own.__file__).parents[1]
 WORDS = {"sport": ["goal", "match", "team"], "money": ["bank", "market", "price"]}
 WORDS |= {"science": ["cell", "light", "star"], "travel": ["beach", "train", "hotel"]}
 

@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..paths import ROOT
+
 PYTHON_NEEDED = ">=3.11,<3.14"
 MEMORY_NEEDED = 3.0  # GB, what the largest notebook takes in the full profile
 DISK_NEEDED = 1.0  # GB, for data and cached features

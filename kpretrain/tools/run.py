@@ -34,16 +34,16 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
-from . import results as kpretrain_results
+from .. import results as kpretrain_results
+from ..paths import ROOT
 from .page import render_notebook, render_page
 
-ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("fast", "full")
 KEY_RESULT_TAG = "key-result"
 STORED_RECORD_TAG = "stored-record"
 
 # nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
-_LOG = logging.getLogger("kpretrain.course.nbclient")
+_LOG = logging.getLogger("kpretrain.tools.run.nbclient")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 

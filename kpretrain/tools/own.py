@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import arms as standard
-from . import data, notebook, page
-from .comparison import as_markdown, compare, label_sizes, per_class, round_time
+from .. import arms as standard
+from .. import data, notebook
+from ..comparison import as_markdown, compare, label_sizes, per_class, round_time
+from . import page
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so
