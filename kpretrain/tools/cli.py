@@ -42,10 +42,10 @@ def _mend(message):
 
 
 def _run(options):
-    from . import run as course
+    from .run import CourseError, exit_code, run
 
     try:
-        results = course.run(
+        results = run(
             options.notebooks,
             profile=options.profile,
             only=options.only,
@@ -54,9 +54,9 @@ def _run(options):
             timeout=options.timeout,
             jobs=options.jobs,
         )
-    except course.CourseError as error:
+    except CourseError as error:
         return _mend(error)
-    return course.exit_code(results)
+    return exit_code(results)
 
 
 def _check(options):
@@ -79,13 +79,11 @@ def _compare(options):
 
 
 def _record(options):
-    from . import run as course
+    from .records import record
 
     try:
-        return course.record(
-            options.only, options.seeds, profile=options.profile, out=options.out, in_place=options.in_place
-        )
-    except (course.CourseError, ValueError) as error:  # a ValueError: records that cannot be pooled
+        return record(options.only, options.seeds, profile=options.profile, out=options.out, in_place=options.in_place)
+    except ValueError as error:  # CourseError, and records that cannot be pooled
         return _mend(error)
 
 
