@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | check | compare | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | record | results | links."""
 
 import sys
 

@@ -216,13 +216,13 @@ def _stored(name, folder, seeds=""):
 
 def markdown(folder=FOLDER):
     """Render all stored records as one Markdown text, in order of name."""
+    from .comparison import as_markdown
+
     blocks = []
     for path in sorted(Path(folder).glob("*.json")):
         record = load(path.stem, folder)
         rows = table(record).reset_index()
-        lines = ["| " + " | ".join(map(str, row)) + " |" for row in [rows.columns, *rows.to_numpy()]]
-        lines.insert(1, "|" + " --- |" * len(rows.columns))
-        blocks.append("\n".join([f"**{record['title']}** ({path.stem})", "", *lines, "", caption(record)]))
+        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", as_markdown(rows), caption(record)]))
     return "\n\n".join(blocks)
 
 

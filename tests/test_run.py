@@ -518,7 +518,7 @@ def test_jobs_below_one_are_refused(tmp_path, capsys):
 def test_no_arguments_prints_help(capsys):
     assert main([]) == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in ("run", "check", "results", "links"))
+    assert all(name in told for name in ("run", "doctor", "results", "links"))
 
 
 def test_run_names_a_missing_package():
@@ -527,4 +527,4 @@ def test_run_names_a_missing_package():
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*check.*\n", done.stderr)
+    assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*doctor.*\n", done.stderr)

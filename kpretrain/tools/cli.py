@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | check | compare | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | record | results | links."""
 
 import argparse
 import sys
@@ -28,7 +28,7 @@ def main(arguments=None):
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "kpretrain":
             raise
-        return _mend(f"the package {error.name} is not installed; python -m kpretrain check says how to mend it")
+        return _mend(f"the package {error.name} is not installed; python -m kpretrain doctor says how to mend it")
     except OSError as error:
         return _mend(error)
     except KeyboardInterrupt:
@@ -59,7 +59,7 @@ def _run(options):
     return exit_code(results)
 
 
-def _check(options):
+def _doctor(options):
     from . import doctor
 
     return doctor.report()
@@ -181,12 +181,12 @@ def _parser():
     run.add_argument("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
     run.set_defaults(command=_run)
 
-    check = commands.add_parser(
-        "check",
+    doctor = commands.add_parser(
+        "doctor",
         help="tell whether this machine is ready, package by package",
         description="Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
-    check.set_defaults(command=_check)
+    doctor.set_defaults(command=_doctor)
 
     compare = commands.add_parser(
         "compare",
