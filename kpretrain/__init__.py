@@ -14,16 +14,11 @@ _MODULES = (
     "check",
     "clean",
     "comparison",
-    "course",
     "data",
     "fingerprint",
-    "links",
-    "machine",
     "models",
     "notebook",
     "objectives",
-    "own",
-    "page",
     "plot",
     "presets",
     "results",
@@ -31,6 +26,7 @@ _MODULES = (
     "text",
     "transfer",
 )
+_TOOLS = {"machine": "tools.doctor"}  # what notebook 00 asks
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
@@ -41,12 +37,14 @@ _FROM_MODULES = {
     "stamp": "notebook",
 }
 
-__all__ = [*_MODULES, *_FROM_MODULES]
+__all__ = [*_MODULES, *_TOOLS, *_FROM_MODULES]
 
 
 def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"kpretrain.{name}")
+    if name in _TOOLS:
+        return importlib.import_module(f"kpretrain.{_TOOLS[name]}")
     if name in _FROM_MODULES:
         return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")

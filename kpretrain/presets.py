@@ -12,8 +12,9 @@ from pathlib import Path
 
 from .data import cache_folder, loaded
 from .notebook import run_facts
+from .paths import ROOT
 
-FOLDER = Path(__file__).parents[1] / "data" / "presets"
+FOLDER = ROOT / "data" / "presets"
 _WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras
 
 

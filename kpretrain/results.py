@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .notebook import run_facts
+from .paths import ROOT
 
-_REPOSITORY = Path(__file__).parents[1]
-FOLDER = _REPOSITORY / "data" / "results"
+FOLDER = ROOT / "data" / "results"
 _MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
 _SHARED_FACTS = ("profile", "python", "keras", "backend", "machine", "data")
 
@@ -216,13 +216,13 @@ def _stored(name, folder, seeds=""):
 
 def markdown(folder=FOLDER):
     """Render all stored records as one Markdown text, in order of name."""
+    from .comparison import as_markdown
+
     blocks = []
     for path in sorted(Path(folder).glob("*.json")):
         record = load(path.stem, folder)
         rows = table(record).reset_index()
-        lines = ["| " + " | ".join(map(str, row)) + " |" for row in [rows.columns, *rows.to_numpy()]]
-        lines.insert(1, "|" + " --- |" * len(rows.columns))
-        blocks.append("\n".join([f"**{record['title']}** ({path.stem})", "", *lines, "", caption(record)]))
+        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", as_markdown(rows), caption(record)]))
     return "\n\n".join(blocks)
 
 
@@ -244,10 +244,10 @@ def picture(notebook):
 def main(write=False):
     """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code."""
     print(markdown() or "No stored results yet.")
-    readme = _REPOSITORY / "README.md"
+    readme = ROOT / "README.md"
     if write:
         readme.write_text(render_readme(readme.read_text(encoding="utf8")), encoding="utf8")
         name = "00_start_here"
-        (FOLDER / f"{name}.png").write_bytes(picture(_REPOSITORY / "notebooks" / f"{name}.ipynb"))
+        (FOLDER / f"{name}.png").write_bytes(picture(ROOT / "notebooks" / f"{name}.ipynb"))
         print(f"\nWritten into {readme.name}.", file=sys.stderr)
     return 0

@@ -11,7 +11,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from kpretrain import course, results
+from kpretrain import results
+from kpretrain.tools import run as course
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

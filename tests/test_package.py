@@ -54,7 +54,7 @@ def test_import_is_cheap_and_brings_no_framework():
 
 
 def test_every_public_name_is_there():
-    assert set(kpretrain._MODULES) == {name for name in MODULES if "." not in name}
+    assert set(kpretrain._MODULES) == {name for name in MODULES if "." not in name} - {"paths", "tools"}
     for name in kpretrain.__all__:
         assert getattr(kpretrain, name) is not None and name in dir(kpretrain)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -92,9 +92,14 @@ def test_requirements_are_one_list_with_reasons():
 
 
 def test_the_files_that_are_shipped_exist():
-    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["kpretrain"]
-    assert all((ROOT / "kpretrain" / name).is_file() for name in shipped)
-    assert {path.name for path in (ROOT / "kpretrain").iterdir() if path.suffix not in (".py", "")} == set(shipped)
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert set(setuptools["packages"]) == {".".join(path.parent.relative_to(ROOT).parts) for path in PATHS}
+    shipped = {
+        ROOT.joinpath(*package.split("."), name)
+        for package, names in setuptools["package-data"].items()
+        for name in names
+    }
+    assert {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")} == shipped
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import kpretrain
-from kpretrain import links, results
+from kpretrain import results
+from kpretrain.tools import links
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")

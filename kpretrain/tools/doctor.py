@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..paths import ROOT
+
 PYTHON_NEEDED = ">=3.11,<3.14"
 MEMORY_NEEDED = 3.0  # GB, what the largest notebook takes in the full profile
 DISK_NEEDED = 1.0  # GB, for data and cached features
@@ -93,7 +94,7 @@ def checks(smoke=True):
     yield from _cache()
     yield _notebooks()
     yield from _data()
-    if smoke and not _installed("tensorflow"):
+    if smoke and not installed("tensorflow"):
         yield Check("note", "TensorFlow is not tried out, since it is not installed")
     elif smoke:
         yield _smoke_test()
@@ -111,7 +112,7 @@ def _pip():
     return f'"{sys.executable}" -m pip' if " " in sys.executable else f"{sys.executable} -m pip"
 
 
-def _installed(package):
+def installed(package):
     """Return the installed version, or None."""
     try:
         return importlib.metadata.version(package)
@@ -168,7 +169,7 @@ def _packages():
 
 
 def _package(requirement):
-    version = _installed(requirement.name)
+    version = installed(requirement.name)
     mend = f'{_pip()} install "{requirement.name}{requirement.specifier}"'
     if version is None:
         return Check("fail", f"{requirement.name} is not installed (needs {requirement.specifier})", mend)
@@ -178,10 +179,15 @@ def _package(requirement):
     return Check("fail", text, mend)
 
 
+def cores():
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def _processor():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{cores} processor core{'s' if cores != 1 else ''}, {platform.system()} {platform.machine()}"
-    if cores >= 2:
+    count = cores()
+    text = f"{count} processor core{'s' if count != 1 else ''}, {platform.system()} {platform.machine()}"
+    if count >= 2:
         return Check("ok", text)
     return Check("note", text, "the times in the notebooks are for two cores; expect about twice as long")
 

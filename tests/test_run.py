@@ -16,10 +16,12 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from kpretrain import course, links, machine
-from kpretrain.__main__ import main
+from kpretrain.paths import ROOT
+from kpretrain.tools import run as course
+from kpretrain.tools.cli import main
+from kpretrain.tools.progress import Progress, duration
+from kpretrain.tools.report import closing_table
 
-ROOT = Path(course.__file__).resolve().parents[1]
 FIGURE = """import matplotlib.pyplot as plt
 fig, axes = plt.subplots(1, {panels}, figsize=({width}, 3), squeeze=False)
 axes[0, 0].plot([1, 2])
@@ -132,7 +134,7 @@ def test_executed_copies_keep_partial_outputs_and_no_stale_ones(mixed):
     assert "before" in hangs
     assert "CellTimeoutError" in hangs
     assert "DeadKernelError" in outputs_text(folder / "out" / "03_dies.ipynb")
-    assert not list((folder / "out").glob(".*"))
+    assert not [*(folder / "out").glob(".*"), *(folder / "out").glob("*.part")]
 
 
 def test_sources_are_untouched_without_in_place(mixed):
@@ -142,7 +144,7 @@ def test_sources_are_untouched_without_in_place(mixed):
 
 def test_summary_names_what_failed(mixed):
     _, results, _ = mixed
-    summary = course._summary(results)
+    summary = closing_table(results)
     assert "key result of this run" in summary
     assert re.search(r"00_good +passed +\d.* +2 +Gain: 12.3 points", summary)
     assert "another machine" not in summary
@@ -374,9 +376,9 @@ def test_the_time_left_comes_from_the_table_and_then_from_the_last_run(tmp_path,
     seconds = {key: [course._plan(path, out, *key).seconds for path in paths] for key in (("fast", 1), ("full", 2))}
     assert seconds["fast", 1] == [40, 20, 2]  # where the table lacks one, a second for each cell
     assert seconds["full", 2] == pytest.approx([240 * 1.4, 60 * 1.4, 2 * 1.4])
-    assert course._Progress([course._plan(path, out, "fast", 1) for path in paths]).left() == 62
+    assert Progress([course._plan(path, out, "fast", 1) for path in paths]).left() == 62
     plans = [course._plan(path, out, "fast", 2) for path in paths]
-    assert course._Progress(plans, 2).left() == pytest.approx(1.4 * 40)  # the longest takes longer than all others
+    assert Progress(plans, 2).left() == pytest.approx(1.4 * 40)  # the longest takes longer than all others
     assert "3 notebooks, about 56 s in all" in capsys.readouterr().err
 
     ran = course.run(tmp_path / "nb", out=out, only="00")[0].seconds
@@ -390,7 +392,7 @@ def test_the_time_left_follows_the_pace(tmp_path):
     plans = [course._plan(path, tmp_path / "out", "fast") for path in paths]
     for plan in plans:
         plan.seconds = 100.0
-    progress = course._Progress(plans)
+    progress = Progress(plans)
     progress.start_notebook(plans[0])
     assert progress.left() == pytest.approx(300, abs=1)
     plans[0].result.status, plans[0].result.seconds = "passed", 200.0
@@ -402,7 +404,7 @@ def test_the_time_left_follows_the_pace(tmp_path):
 
 
 def test_durations():
-    assert [course.duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
+    assert [duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
         "8.4 s",
         "1 min 00 s",
         "3 min 05 s",
@@ -516,114 +518,7 @@ def test_jobs_below_one_are_refused(tmp_path, capsys):
 def test_no_arguments_prints_help(capsys):
     assert main([]) == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in ("run", "check", "results", "links"))
-
-
-# The public address
-
-
-@pytest.fixture
-def clone(tmp_path):
-    """Make a small repository whose address has changed since its notebooks were written."""
-    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/jane/kpretrain"\n')
-    old = "https://github.com/OWNER/kpretrain"
-    badge = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-    colab = "https://colab.research.google.com/github/OWNER/kpretrain/blob/main/notebooks"
-    for name, target in (("00_a", "00_a"), ("01_copied", "00_a")):
-        cells = [
-            v4.new_markdown_cell(f"# Title\n{badge}({colab}/{target}.ipynb)", id="a", metadata={"tags": ["header"]}),
-            v4.new_code_cell(f'REPOSITORY = "{old}"\n!git clone {old}', id="b", metadata={"tags": ["setup"]}),
-            v4.new_markdown_cell(f"[the first one]({colab}/00_a.ipynb), https://github.com/other/work", id="c"),
-        ]
-        (tmp_path / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
-    readme = f"{badge}({colab}/01_copied.ipynb)\n`git clone {old}.git && cd kpretrain`\ngit clone --depth 1 {old}\n"
-    (tmp_path / "README.md").write_text(readme)
-    return tmp_path
-
-
-def test_links_are_found_and_mended(clone, monkeypatch, capsys):
-    monkeypatch.setattr(links, "ROOT", clone)
-    files = ["notebooks/00_a.ipynb", "notebooks/01_copied.ipynb", "README.md"]
-    before = (clone / "README.md").read_text()
-    assert links.update() == files
-    assert main(["links"]) == 1
-    assert "notebooks/01_copied.ipynb" in (told := capsys.readouterr().out)
-    assert "links --write" in told
-    assert (clone / "README.md").read_text() == before
-    assert main(["links", "--write"]) == 0
-    assert links.update() == []
-    assert main(["links"]) == 0
-    texts = {name: (clone / name).read_text() for name in files}
-    assert not any("OWNER" in text for text in texts.values())
-    assert texts["README.md"] == before.replace("OWNER", "jane")
-    copied = nbformat.read(clone / files[1], as_version=4)
-    assert "/jane/kpretrain/blob/main/notebooks/01_copied.ipynb)" in copied.cells[0].source
-    assert copied.cells[1].source.startswith('REPOSITORY = "https://github.com/jane/kpretrain"\n')
-    assert "/jane/kpretrain/blob/main/notebooks/00_a.ipynb" in copied.cells[2].source
-    assert "https://github.com/other/work" in copied.cells[2].source
-
-
-@pytest.mark.parametrize("text", ["", '[project.urls]\nRepository = "https://example.org/x"', None])
-def test_links_need_an_address(tmp_path, text):
-    if text is not None:
-        (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(ValueError, match=r"pyproject\.toml"):
-        links.update(root=tmp_path)
-
-
-# Is this machine ready
-
-
-def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
-    lines = [
-        "# a comment",
-        "keras>=3.15  # every network",
-        "numpy>=999",
-        "pandas>=1",
-        'x; platform_system == "Nowhere"',
-    ]
-    (tmp_path / "requirements.txt").write_text("\n".join(lines))
-    versions = {"numpy": "2.1.0", "pandas": "2.3.0"}
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
-    monkeypatch.setattr(machine, "_installed", versions.get)
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    assert machine.report() == 1
-    told = capsys.readouterr().out
-    assert "[fail] keras is not installed (needs >=3.15)" in told
-    assert '-m pip install "keras>=3.15"' in told
-    assert "[fail] numpy 2.1.0 (needs >=999)" in told
-    assert "[ok]   pandas 2.3.0 (needs >=1)" in told
-    assert "[fail] no notebooks" in told
-    assert "TensorFlow is not tried out" in told
-    assert "] x " not in told
-    assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.parametrize(
-    ("program", "seconds", "status", "expected"),
-    [
-        ("pass", 60, "ok", "multiply"),
-        ("raise ImportError('a broken wheel')", 60, "fail", "a broken wheel"),
-        ("import time; time.sleep(30)", 0.3, "fail", "within 0.3 s"),
-    ],
-)
-def test_machine_tries_tensorflow_out(monkeypatch, program, seconds, status, expected):
-    monkeypatch.setattr(machine, "SMOKE_TEST", program)
-    monkeypatch.setattr(machine, "SMOKE_SECONDS", seconds)
-    check = machine._smoke_test()
-    assert check.status == status
-    assert expected in str(check)
-
-
-def test_machine_works_with_the_standard_library_alone():
-    program = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from kpretrain.__main__ import main; sys.exit(main(['check']))"
-    )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1, done.stderr
-    assert done.stderr == ""
-    assert "packaging is not installed" in done.stdout
+    assert all(name in told for name in ("run", "doctor", "results", "links"))
 
 
 def test_run_names_a_missing_package():
@@ -632,43 +527,4 @@ def test_run_names_a_missing_package():
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*check.*\n", done.stderr)
-
-
-def test_machine_sees_a_wrong_data_folder_and_a_closed_cache(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
-    assert next(machine._data()).status == "fail"
-    closed = next(machine._cache())
-    assert closed.status == "fail"
-    assert "set KPRETRAIN_CACHE" in closed.mend
-
-
-def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(tmp_path, monkeypatch):
-    write_notebook(tmp_path / "notebooks", "99_demo.ipynb", "1 + 1")
-    (tmp_path / "data" / "results").mkdir(parents=True)
-    monkeypatch.setattr(course, "ROOT", tmp_path)
-    monkeypatch.setattr(course.kpretrain_results, "FOLDER", tmp_path / "data" / "results")
-    calls = []
-
-    def run(**options):
-        """In place of executed notebooks: what one of them leaves."""
-        seed = int(os.environ["KPRETRAIN_SEED"])
-        calls.append((seed, options["profile"], options["only"], options["timeout"]))
-        facts = {"name": "99_demo", "title": "", "unit": "%", "settings": {}, "profile": "full", "python": "3.11"}
-        facts |= {"keras": "3", "backend": "tensorflow", "machine": "2 cores", "data": {}, "date": "2026-01-01"}
-        facts |= {"seed": seed, "seconds": 1.0, "scores": [{"arm": "a", "score": 9.0 + seed, "seed": seed}]}
-        file = Path(os.environ["KPRETRAIN_RESULTS"]) / f"99_demo-seed{seed}.json"
-        file.write_text(json.dumps(facts | {"peak_memory_gb": 1.0}))
-        return [course.Result("99_demo", "", status="failed" if seed == 7 else "passed")]
-
-    monkeypatch.setattr(course, "run", run)
-    assert course.record("99", [0, 7, 2]) == 1 and not list(tmp_path.glob("data/results/*"))
-    calls.clear()
-    assert course.record("99", [0, 2]) == 0
-    assert calls == [(0, "full", "99", 0), (2, "full", "99", 0)]  # a cell may train for longer than the limit of run
-    stored = json.loads((tmp_path / "data" / "results" / "99_demo.json").read_text())
-    assert stored["command"] == "python -m kpretrain record 99 --seeds 0,2"
-    assert [row["score"] for row in stored["scores"]] == [9.0, 11.0]
-    assert "KPRETRAIN_SEED" not in os.environ and "KPRETRAIN_RESULTS" not in os.environ
+    assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*doctor.*\n", done.stderr)

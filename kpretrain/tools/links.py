@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..paths import ROOT
 
 _COLAB = "https://colab.research.google.com/github/"
 # The badge opens the notebook it stands in; a plain Colab link may open another one.

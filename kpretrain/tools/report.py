@@ -1,0 +1,327 @@
+"""What the notebooks found: the outputs of their cells, the closing table, the index page and the HTML copies."""
+
+import base64
+import datetime
+import html
+import os
+import platform
+import re
+import shutil
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from nbconvert import HTMLExporter
+
+from ..data import replacing
+from .doctor import cores, installed
+from .page import render_notebook, render_page
+from .progress import duration
+
+KEY_RESULT_TAG = "key-result"
+STORED_RECORD_TAG = "stored-record"
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Result:
+    """What became of one notebook.
+
+    Attributes
+    ----------
+    name, title : str
+        The file's stem and its first heading.
+    status : str
+        "passed", "failed", "stopped" (by Ctrl-C) or "not run".
+    seconds : float
+        Wall time, start of the kernel included.
+    cells : int
+        How many code cells the notebook has.
+    cell : int or None
+        The code cell that failed or was stopped, counted from 1 as Jupyter's `[n]` does.
+    source, error, traceback : str
+        That cell's source, why it failed in one line, and the whole traceback without colours.
+    figures : list of dict
+        Every PNG output: `source` (a data URI), `alt`, `caption`, `width`, `height`.
+    key_result, stored_record : str
+        Markdown of the outputs of the cells tagged "key-result" (what this run found) and "stored-record" (what an
+        earlier one found).
+    executed : pathlib.Path or None
+        The executed copy; an HTML page of the same name lies beside it.
+    folder : pathlib.Path or None
+        Where the notebook lies.
+    html : str
+        The HTML page, with its links as they stand in the notebook.
+    """
+
+    name: str
+    title: str
+    status: str = "not run"
+    seconds: float = 0.0
+    cells: int = 0
+    cell: int | None = None
+    source: str = ""
+    error: str = ""
+    traceback: str = ""
+    figures: list = field(default_factory=list)
+    key_result: str = ""
+    stored_record: str = ""
+    executed: Path | None = None
+    folder: Path | None = None
+    html: str = field(default="", repr=False)
+
+    def reason(self):
+        """Return one line that names the notebook, the cell and why it did not pass."""
+        where = f" in cell {self.cell} of {self.cells}" if self.cell else ""
+        return f"{self.name}: {self.status}{where}: {self.error}"
+
+
+# The notebook's content
+
+
+def code_cells(notebook):
+    """Return the code cells that hold code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def first_heading(cell):
+    """Return the first heading of a markdown cell as plain text, or None."""
+    if cell.cell_type != "markdown":
+        return None
+    match = re.search(r"^#+\s+(.+)$", cell.source, flags=re.MULTILINE)
+    return re.sub(r"[*`]", "", match.group(1)).strip() if match else None
+
+
+def clear(notebook):
+    """Take out the outputs of earlier runs, so that a cell that is not reached shows none, and all that is volatile."""
+    notebook.metadata.pop("widgets", None)
+    for number, cell in enumerate(notebook.cells):
+        if notebook.nbformat_minor >= 5:
+            cell.setdefault("id", f"cell-{number}")
+        for volatile in ("execution", "kpretrain", "ExecuteTime"):
+            cell.metadata.pop(volatile, None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def read_outputs(notebook, result):
+    """Put what an executed notebook shows into its result."""
+    _drop_widgets(notebook)
+    result.figures = _figures(notebook, result.title)
+    result.key_result = _tagged(notebook, KEY_RESULT_TAG)
+    result.stored_record = _tagged(notebook, STORED_RECORD_TAG)
+    result.html = _as_html(notebook, result.title)
+
+
+def _drop_widgets(notebook):
+    """Take out views of widgets: without their state they show nothing."""
+    for output in _outputs(notebook.cells):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def _outputs(cells):
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def _figures(notebook, title):
+    """Return every PNG output as a dict for the page; the alternative text names the section it stands in."""
+    figures, heading = [], title
+    for cell in notebook.cells:
+        heading = first_heading(cell) or heading
+        for output in _outputs([cell]):
+            content = re.sub(r"\s", "", output.get("data", {}).get("image/png", ""))
+            size = _png_size(content)
+            if size is None:
+                continue
+            about = output.get("metadata", {}).get("image/png", {})
+            alt = about.get("alt") or f"Figure {len(figures) + 1} of {title}: {heading}"
+            figures.append(
+                {
+                    "source": f"data:image/png;base64,{content}",
+                    "alt": alt,
+                    "caption": about.get("alt") or heading,
+                    "width": size[0],
+                    "height": size[1],
+                }
+            )
+    return figures
+
+
+def _png_size(content):
+    """Return width and height of a base64 PNG, or None if it is none."""
+    try:
+        start = base64.b64decode(content[:64])
+    except ValueError:
+        return None
+    if len(start) < 24 or not start.startswith(_PNG_SIGNATURE):
+        return None
+    return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+
+
+def _tagged(notebook, tag):
+    """Return the markdown that the cells with a tag left; plain text stands in where there is none."""
+    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+    parts = []
+    for output in _outputs(cells):
+        data = output.get("data", {})
+        if "text/markdown" in data:
+            parts.append(data["text/markdown"].strip())
+        elif "image/png" not in data and (text := data.get("text/plain") or output.get("text")):
+            # What has HTML is a table of pandas: its columns must stay in line.
+            kind = "table" if "text/html" in data else ""
+            text = plain(text).rstrip().lstrip("\n")
+            parts.append(f"```{kind}\n{text}\n```")
+    return "\n\n".join(parts)
+
+
+def plain(text):
+    """Return the text without terminal colours."""
+    return _ANSI.sub("", text)
+
+
+def first_line(text):
+    """Return the first line that is not blank."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def shorten(text, room):
+    """Return the text, cut where it is longer than the room."""
+    return text if len(text) <= room else text[: room - 3].rstrip() + "..."
+
+
+def write(path, text):
+    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+# The closing table
+
+
+def closing_table(results):
+    """Return the closing table as text, and one line for each notebook that did not pass."""
+    header = ("notebook", "status", "time", "figures", "key result of this run")
+    width = max(shutil.get_terminal_size((120, 20)).columns, 60)
+    rows = [
+        (
+            result.name,
+            result.status,
+            "" if result.status == "not run" else duration(result.seconds),
+            str(len(result.figures)),
+            re.sub(r"[*`]", "", first_line(re.sub(r"```(table)?", "", result.key_result))),
+        )
+        for result in results
+    ]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
+    room = max(width - sum(widths) - 8, 20)
+    lines = [
+        "",
+        *("  ".join([*map(str.ljust, row[:4], widths), shorten(row[4], room)]).rstrip() for row in [header, *rows]),
+    ]
+    lines.insert(2, "-" * min(max(map(len, lines)), width))
+    for result in results:
+        if result.status in ("failed", "stopped"):
+            lines += ["", result.reason()]
+            lines += [f"    {line}" for line in result.source.splitlines()[:3]]
+    return "\n".join(lines)
+
+
+# The page
+
+
+@cache
+def _exporter():
+    # The highlighted code is escaped already; to parse it once more takes most of the time.
+    return HTMLExporter(template_name="basic", filters={"clean_html": lambda code: code})
+
+
+def _as_html(notebook, title):
+    """Return a notebook as a page that loads nothing from the network; its formulas stay as they were written."""
+    body = _exporter().from_notebook_node(notebook)[0]
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL | re.IGNORECASE)
+    # A badge lies on a server.
+    body = re.sub(r'<img\b[^>]*\balt="([^"]*)"[^>]*\bsrc="https?:[^>]*>', r"\1", body)
+    return render_notebook(title, body)
+
+
+def _write_copies(results, out):
+    """Write the HTML copies, whose links lead to the copies that there are, or else to the notebooks' folder."""
+    fresh = {result.executed.name for result in results if result.html}
+
+    def lead(match, folder):
+        name, mark, place = html.unescape(match[2]).partition("#")
+        name, target = unquote(name), folder / unquote(name)
+        copy = f"{target.stem}.html"
+        if target.suffix == ".ipynb" and target.parent == folder and (name in fresh or (out / copy).is_file()):
+            address = quote(copy)
+        elif target.exists():
+            # Two drives of Windows have no relative path between them.
+            same = target.drive == out.drive
+            address = quote(Path(os.path.relpath(target, out)).as_posix()) if same else target.as_uri()
+        else:
+            return match[0]
+        return f'{match[1]}="{html.escape(address + mark + place)}"'
+
+    for result in results:
+        if result.html:
+            relative = r'\b(href|src)="(?![a-zA-Z][\w+.-]*:|[#/])([^"]+)"'
+            text = re.sub(relative, partial(lead, folder=result.folder), result.html)
+            write(result.executed.with_suffix(".html"), text)
+
+
+def write_index(results, out, profile, seconds):
+    """Write the HTML copies and `index.html`, and return its path."""
+    _write_copies(results, out)
+    counts = [
+        f"{sum(result.status == status for result in results)} {status}"
+        for status in ("passed", "failed", "stopped", "not run")
+        if any(result.status == status for result in results)
+    ]
+    facts = [
+        ("Notebooks", ", ".join(counts)),
+        ("Total time", duration(seconds)),
+        ("Profile", profile),
+        ("Date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
+        ("Versions", ", ".join(_versions())),
+        ("Machine", f"{cores()} cores, {platform.system()} {platform.machine()}"),
+    ]
+    page = render_page("kpretrain: the course, executed", facts, [_card(result) for result in results])
+    return write(out / "index.html", page)
+
+
+def _links(result):
+    if result.executed is None:
+        return []
+    name = result.executed.name
+    return [("The executed notebook", result.executed.with_suffix(".html").name), (f"as {name}", name)]
+
+
+def _card(result):
+    error = None
+    if result.status in ("failed", "stopped"):
+        source = result.source.splitlines()
+        shown = "\n".join(source[:6] + (["..."] if len(source) > 6 else []))
+        where = f"Cell {result.cell} of {result.cells}" if result.cell else "Before the first cell"
+        error = {"summary": f"{where}: {result.error}", "source": shown, "traceback": result.traceback}
+    return {
+        "id": result.name,
+        "title": result.title,
+        "status": result.status,
+        "note": "" if result.status == "not run" else duration(result.seconds),
+        "links": _links(result),
+        "heading": "Key result of this run",
+        "markdown": result.key_result,
+        "stored": result.stored_record,
+        "figures": result.figures,
+        "error": error,
+    }
+
+
+def _versions():
+    packages = {"Keras": "keras", "TensorFlow": "tensorflow"}
+    found = [f"{label} {installed(package) or 'not installed'}" for label, package in packages.items()]
+    return [f"Python {platform.python_version()}", *found]

@@ -1,0 +1,69 @@
+"""Is this machine ready: what is missing is named with its mend, even where no package works."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kpretrain.paths import ROOT
+from kpretrain.tools import doctor
+
+
+def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
+    lines = [
+        "# a comment",
+        "keras>=3.15  # every network",
+        "numpy>=999",
+        "pandas>=1",
+        'x; platform_system == "Nowhere"',
+    ]
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    versions = {"numpy": "2.1.0", "pandas": "2.3.0"}
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "installed", versions.get)
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    assert doctor.report() == 1
+    told = capsys.readouterr().out
+    assert "[fail] keras is not installed (needs >=3.15)" in told
+    assert '-m pip install "keras>=3.15"' in told
+    assert "[fail] numpy 2.1.0 (needs >=999)" in told
+    assert "[ok]   pandas 2.3.0 (needs >=1)" in told
+    assert "[fail] no notebooks" in told
+    assert "TensorFlow is not tried out" in told
+    assert "] x " not in told
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "status", "expected"),
+    [
+        ("pass", 60, "ok", "multiply"),
+        ("raise ImportError('a broken wheel')", 60, "fail", "a broken wheel"),
+        ("import time; time.sleep(30)", 0.3, "fail", "within 0.3 s"),
+    ],
+)
+def test_machine_tries_tensorflow_out(monkeypatch, program, seconds, status, expected):
+    monkeypatch.setattr(doctor, "SMOKE_TEST", program)
+    monkeypatch.setattr(doctor, "SMOKE_SECONDS", seconds)
+    check = doctor._smoke_test()
+    assert check.status == status
+    assert expected in str(check)
+
+
+def test_machine_works_with_the_standard_library_alone():
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    program += "from kpretrain.__main__ import main; sys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    assert "packaging is not installed" in done.stdout
+
+
+def test_machine_sees_a_wrong_data_folder_and_a_closed_cache(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
+    assert next(doctor._data()).status == "fail"
+    closed = next(doctor._cache())
+    assert closed.status == "fail"
+    assert "set KPRETRAIN_CACHE" in closed.mend
