@@ -88,6 +88,13 @@ def hidden_loss(divide=None, total=False):
     return loss
 
 
+def hidden_loss_in_place(predicted, target, hidden):
+    """Changes what it is given, which this exercise does not forbid."""
+    predicted -= target
+    predicted **= 2
+    return predicted[hidden == 1].mean()
+
+
 def nt_xent(first, second, temperature, normal=True, own=False, rows=slice(None), reduce=np.mean):
     z = np.concatenate([first, second])
     z = z / np.linalg.norm(z, axis=1, keepdims=True) if normal else z
@@ -232,6 +239,7 @@ RIGHT = [
     (check.convolution_sizes, np.array([24, 12, 12, 6])),
     (check.shift_images, shift),
     (check.masked_loss, hidden_loss()),
+    (check.masked_loss, hidden_loss_in_place),
     (check.patches_seen, (16, 16)),
     (check.patches_seen, [16, 16.0]),
     (check.contrastive_loss, nt_xent),
@@ -286,6 +294,7 @@ WRONG = [
     (check.dense_parameters, 784 * 512 + 512, "the second layer is missing"),
     (check.dense_parameters, 784 * 512 * 10, "don't multiply them"),
     (check.dense_parameters, 7, "not 7. Inputs times units"),
+    (check.dense_parameters, 407_051, "not 407,051"),
     (check.dense_parameters, "407050 weights", "one whole number is wanted"),
     (check.dense_parameters, [401920, 5130], "one whole number is wanted"),
     (check.macro_f1, average("weighted"), "this is the weighted average"),
@@ -377,6 +386,7 @@ WRONG = [
     (check.perplexity, lambda x, w: np.exp((x * w).sum(1) / w.sum(1)), "it returns 3 numbers"),
     (check.perplexity, lambda x, w: 7.0, "you have 7.0000"),
     (check.top_p, lambda q, p: nucleus(q, p, whole=0), "Divide it by its sum"),
+    (check.top_p, lambda q, p: 2 * nucleus(q, p), "Divide it by its sum"),
     (check.top_p, lambda q, p: nucleus(q, p, more=-1), "the token that crosses p is missing"),
     (check.top_p, lambda q, p: nucleus(q, p, more=-1, whole=0), "the token that crosses p is missing"),
     (check.top_p, lambda q, p: nucleus(q, p, more=1), "one token too many"),
