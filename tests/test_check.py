@@ -1,119 +1,13 @@
-"""Bets are kept and settled; each exercise's check knows the right answer and the typical wrong ones."""
+"""Each exercise's check knows the right answer and the typical wrong ones."""
 
-import json
-import math
-import subprocess
-import sys
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
 from kpretrain import check, results
-
-
-@pytest.fixture(autouse=True)
-def bets_file(tmp_path, monkeypatch):
-    """A cache and a process of its own for each test."""
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(check, "_bets_in_memory", {})
-    return tmp_path / "cache" / "bets.json"
-
-
-def another_process(monkeypatch):
-    monkeypatch.setattr(check, "_bets_in_memory", {})
-
-
-# ------------------------------------------------------------------------------------------------ bets
-
-
-def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
-    check.bet("points gained", -1, 4.5)
-    assert capsys.readouterr().out == "Bet placed. points gained: -1 to 4.5.\n"
-    another_process(monkeypatch)
-    assert check.settle("points gained", np.float32(4.25), low=3, high=5.5) is True
-    line = "you bet -1 to 4.5, measured 4.2 (95 % interval 3.0 to 5.5). Inside your bet."
-    assert line in capsys.readouterr().out
-    assert check.settle("points gained", 4.6) is False
-    assert capsys.readouterr().out.endswith("measured 4.6. Outside your bet.\n")
-
-
-def test_a_file_of_ones_own(tmp_path, monkeypatch, bets_file):
-    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "mine" / "jane.json"))
-    check.bet("q", 0, 1)
-    assert json.loads((tmp_path / "mine" / "jane.json").read_text()) == {"q": {"low": 0.0, "high": 1.0}}
-    assert not bets_file.exists()
-
-
-def test_bets_of_several_processes_are_all_kept(tmp_path):
-    program = "import sys; from kpretrain import check; [check.bet(f'{sys.argv[1]} {k}', 0, k) for k in range(40)]"
-    both = [subprocess.Popen([sys.executable, "-c", program, name], stdout=subprocess.DEVNULL) for name in "ab"]
-    assert [process.wait(60) for process in both] == [0, 0]
-    assert len(check.bets()) == 80
-
-
-def test_a_bet_placed_anew_elsewhere_is_not_undone(monkeypatch):
-    check.bet("q", 0, 1)
-    mine = check._bets_in_memory
-    another_process(monkeypatch)
-    check.bet("q", 5, 6)
-    monkeypatch.setattr(check, "_bets_in_memory", mine)
-    check.bet("another", 0, 1)
-    assert check.bets().loc["q", "low"] == 5
-
-
-def test_the_table_of_bets(monkeypatch):
-    assert check.bets().empty and check.bets().columns.tolist() == ["low", "high", "measured", "inside"]
-    for question, measured in [("inside", 1), ("edge", 2), ("outside", 2.1), ("open", None)]:
-        check.bet(question, 0, 2)
-        if measured is not None:
-            check.settle(question, measured)
-    another_process(monkeypatch)
-    table = check.bets()
-    assert table["inside"].to_dict() == {"inside": "yes", "edge": "yes", "outside": "no", "open": "open"}
-    assert table.index.name == "question" and (table["high"] == 2).all()
-    check.bet("outside", 5, 6)  # placed anew: open again
-    assert check.bets().loc["outside", "inside"] == "open"
-
-
-@pytest.mark.parametrize(("low", "high"), [(2, 1), (math.nan, 1), (0, math.nan), (-math.inf, 1), (0, math.inf)])
-def test_a_bet_needs_two_finite_numbers(low, high, bets_file):
-    with pytest.raises(ValueError, match="two finite numbers, the lower first"):
-        check.bet("q", low, high)
-    assert not bets_file.exists()
-
-
-def test_settling_needs_a_bet_and_a_finite_number():
-    with pytest.raises(KeyError, match=r"No bet on 'q'.*kp\.check\.bet first"):
-        check.settle("q", 1)
-    check.bet("q", 0, 1)
-    for measured in (math.nan, math.inf):
-        with pytest.raises(ValueError, match=r"q: the measured value is (nan|inf)"):
-            check.settle("q", measured)
-    assert check.bets().loc["q", "inside"] == "open"
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b'{"q": {"low"', b"\xff\xfe", b"[1, 2]", b'{"q": 3}', b'{"q": {"low": 1}}', b"null"]
-)
-def test_a_damaged_file_is_told_and_replaced(bets_file, capsys, body):
-    bets_file.parent.mkdir()
-    bets_file.write_bytes(body)
-    check.bet("new", 0, 1)
-    assert f"{bets_file}: not a readable list of bets" in capsys.readouterr().out
-    assert json.loads(bets_file.read_text()) == {"new": {"low": 0.0, "high": 1.0}}
-    assert check.settle("new", 0.5) and capsys.readouterr().out.count("not a readable") == 0
-
-
-def test_a_cache_that_cannot_be_written_keeps_the_bet_for_the_run(tmp_path, monkeypatch, capsys):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
-    check.bet("q", 0, 1)
-    assert "kept for this run only (" in capsys.readouterr().out
-    assert check.settle("q", 1) and check.bets().loc["q", "inside"] == "yes"
-
-
-# ------------------------------------------------------------------------------------------------ exercises
 
 
 def gain(pretrained, scratch, unit=100):
@@ -192,6 +86,13 @@ def hidden_loss(divide=None, total=False):
         return (error * hidden).sum() / (divide or hidden.sum())
 
     return loss
+
+
+def hidden_loss_in_place(predicted, target, hidden):
+    """Changes what it is given, which this exercise does not forbid."""
+    predicted -= target
+    predicted **= 2
+    return predicted[hidden == 1].mean()
 
 
 def nt_xent(first, second, temperature, normal=True, own=False, rows=slice(None), reduce=np.mean):
@@ -338,6 +239,7 @@ RIGHT = [
     (check.convolution_sizes, np.array([24, 12, 12, 6])),
     (check.shift_images, shift),
     (check.masked_loss, hidden_loss()),
+    (check.masked_loss, hidden_loss_in_place),
     (check.patches_seen, (16, 16)),
     (check.patches_seen, [16, 16.0]),
     (check.contrastive_loss, nt_xent),
@@ -392,6 +294,7 @@ WRONG = [
     (check.dense_parameters, 784 * 512 + 512, "the second layer is missing"),
     (check.dense_parameters, 784 * 512 * 10, "don't multiply them"),
     (check.dense_parameters, 7, "not 7. Inputs times units"),
+    (check.dense_parameters, 407_051, "not 407,051"),
     (check.dense_parameters, "407050 weights", "one whole number is wanted"),
     (check.dense_parameters, [401920, 5130], "one whole number is wanted"),
     (check.macro_f1, average("weighted"), "this is the weighted average"),
@@ -483,6 +386,7 @@ WRONG = [
     (check.perplexity, lambda x, w: np.exp((x * w).sum(1) / w.sum(1)), "it returns 3 numbers"),
     (check.perplexity, lambda x, w: 7.0, "you have 7.0000"),
     (check.top_p, lambda q, p: nucleus(q, p, whole=0), "Divide it by its sum"),
+    (check.top_p, lambda q, p: 2 * nucleus(q, p), "Divide it by its sum"),
     (check.top_p, lambda q, p: nucleus(q, p, more=-1), "the token that crosses p is missing"),
     (check.top_p, lambda q, p: nucleus(q, p, more=-1, whole=0), "the token that crosses p is missing"),
     (check.top_p, lambda q, p: nucleus(q, p, more=1), "one token too many"),
@@ -543,9 +447,12 @@ CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exerci
 
 
 def test_every_exercise_is_tried():
-    own = {name: value for name, value in vars(check).items() if getattr(value, "__module__", "") == check.__name__}
-    public = {name for name, value in own.items() if callable(value) and not name.startswith("_")}
-    assert {exercise.__name__ for exercise in CHECKS} == public - {"bet", "settle", "bets"}
+    public = set()
+    for path in Path(check.__file__).parent.glob("nb*.py"):
+        module = importlib.import_module(f"kpretrain.check.{path.stem}")
+        own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+        public |= {name for name in own if not name.startswith("_")}
+    assert {exercise.__name__ for exercise in CHECKS} == public == set(check.__all__) - {"bet", "settle", "bets"}
 
 
 @pytest.mark.parametrize(("exercise", "answer"), RIGHT)

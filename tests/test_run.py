@@ -155,7 +155,10 @@ def test_a_run_leaves_the_bets_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "mine.json"))
     for name in ("00_a", "01_b"):
-        source = "from kpretrain import check\ncheck.bet('q', 0, 1)\nprint(len(check.bets()), check._bets_file())"
+        source = (
+            "from kpretrain import check\nfrom kpretrain.check.bets import bets_file\n"
+            "check.bet('q', 0, 1)\nprint(len(check.bets()), bets_file())"
+        )
         write_notebook(tmp_path / "nb", f"{name}.ipynb", source)
     (tmp_path / "mine.json").write_text('{"q": {"low": 5, "high": 6}}')
     found = course.run(tmp_path / "nb", out=tmp_path / "out", jobs=2, timeout=100)

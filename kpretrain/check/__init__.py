@@ -1,0 +1,46 @@
+"""Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
+
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb10.py the checks of one notebook each.
+"""
+
+# The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
+from .bets import bet, bets, settle
+from .nb00 import paired_gain
+from .nb01 import leak_count, word_deletion
+from .nb02 import dense_parameters, macro_f1
+from .nb03 import convolution_sizes, shift_images
+from .nb04 import masked_loss, patches_seen
+from .nb05 import contrastive_loss, precision_at
+from .nb06 import coverage, generator_losses
+from .nb07 import alter, unigram_loss
+from .nb08 import perplexity, top_p
+from .nb09 import backbone_cost, class_weights, free_but_held
+from .nb10 import brier, merged_kernel
+
+__all__ = [
+    "alter",
+    "backbone_cost",
+    "bet",
+    "bets",
+    "brier",
+    "class_weights",
+    "contrastive_loss",
+    "convolution_sizes",
+    "coverage",
+    "dense_parameters",
+    "free_but_held",
+    "generator_losses",
+    "leak_count",
+    "macro_f1",
+    "masked_loss",
+    "merged_kernel",
+    "paired_gain",
+    "patches_seen",
+    "perplexity",
+    "precision_at",
+    "settle",
+    "shift_images",
+    "top_p",
+    "unigram_loss",
+    "word_deletion",
+]
