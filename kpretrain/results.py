@@ -87,7 +87,14 @@ def save_comparison(comparison, name, *, title):
 
 
 def comparison(name, folder=FOLDER):
-    """Read a stored comparison and print its caption; where none is stored, or a new one is made, return None."""
+    """Read a stored comparison and print its caption; where none is stored, or a new one is made, return None.
+
+    So it is where `python -m kpretrain run` executes a notebook for its page (`$KPRETRAIN_LIVE`): the page shows what
+    this run found, on this run's data, and not an earlier one's.
+    """
+    if os.environ.get("KPRETRAIN_LIVE"):
+        print("This run shows its own results; `python -m kpretrain results` shows the stored ones.")
+        return None
     record = _stored(name, folder, " --seeds 0,1,2")
     return None if record is None else _comparison(record)
 

@@ -195,5 +195,9 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     found = results.comparison("99_demo", tmp_path)
     assert "Made again by `the command`." in capsys.readouterr().out
     assert found.differences()["points"].round(6).tolist() == [5.0, 5.0]
+    monkeypatch.setenv("KPRETRAIN_LIVE", "1")
+    assert results.comparison("99_demo", tmp_path) is None  # the page of a run is about this run
+    assert "This run shows its own results" in capsys.readouterr().out
+    monkeypatch.delenv("KPRETRAIN_LIVE")
     assert results.comparison("98_other", tmp_path) is None
     assert "No stored record yet: `python -m kpretrain record 98 --seeds 0,1,2`" in capsys.readouterr().out
