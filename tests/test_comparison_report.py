@@ -154,6 +154,14 @@ def test_smallest_difference_is_found_in_four_of_five(freedom, alpha):
     assert np.mean(abs(t) > scipy.stats.t.isf(alpha / 2, freedom)) == pytest.approx(0.8, abs=0.004)
 
 
+def test_no_interval_reaches_beyond_what_can_be():
+    """Two draws that disagree: t with one degree of freedom would reach to hundreds of points."""
+    rows = [("arm", 5, 0, 90.0), ("arm", 5, 1, 30.0), ("scratch", 5, 0, 50.0), ("scratch", 5, 1, 60.0)]
+    found = from_rows(rows)
+    assert found.differences().loc[0, ["low", "high"]].tolist() == [-100, 100]
+    assert found.scores()[["low", "high"]].iloc[0].tolist() == [0, 100]
+
+
 def test_equal_scores_prove_nothing():
     rows = [(arm, 5, k, score) for arm, score in (("arm", 99.1), ("scratch", 99.0)) for k in range(3)]
     row = from_rows(rows).contrasts().iloc[0]

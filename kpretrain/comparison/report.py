@@ -90,7 +90,8 @@ class Comparison:
         runs = self._runs.to_numpy()[there]
         groups = runs if self.pretrained & set(arms) else np.zeros(len(runs))
         floor = (100 / self.test_rows) ** 2 / 6  # of rounding: a score is a multiple of one test row
-        return estimate(self._hits[there][:, columns], weights, groups, floor), runs
+        found = estimate(self._hits[there][:, columns], weights, groups, floor)
+        return found._replace(low=np.maximum(found.low, -100), high=np.minimum(found.high, 100)), runs
 
     def _sizes(self, arm):
         if not (sizes := [labels for name, labels in self._column if name == arm]):
@@ -179,7 +180,7 @@ class Comparison:
             low = high = np.nan
             if len(by_run) >= 3:
                 found = estimate(by_run[:, None], [[1]], np.zeros(len(by_run)), (100 / self.test_rows) ** 2 / 6)
-                low, high = float(found.low[0]), float(found.high[0])
+                low, high = max(float(found.low[0]), -100.0), min(float(found.high[0]), 100.0)
             each = tuple(by_run.mean(axis=1).round(2).tolist())
             rows.append((arm, rival, float(by_run.mean()), low, high, len(by_run), each))
         return pd.DataFrame(rows, columns=["arm", "against", "points", "low", "high", "runs", "each"])
