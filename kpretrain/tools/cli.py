@@ -216,7 +216,7 @@ def _parser():
         "--labels", type=_sizes, metavar="5,10,50", help="labels per class (default: chosen from the data)"
     )
     compare.add_argument(
-        "--updates", type=_positive, default=150, metavar="N", help="updates of trained networks (default: 150)"
+        "--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)"
     )
     compare.add_argument(
         "--minutes",

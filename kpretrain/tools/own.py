@@ -35,7 +35,7 @@ def run(
     out="comparison",
     seeds=20,
     labels=None,
-    updates=150,
+    updates=100,
     minutes=10,
 ):
     """Compare pretrained and other models on your own data, and write `index.html` and `comparison.json`.
