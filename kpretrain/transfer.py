@@ -25,7 +25,7 @@ from . import data, source
 from .fingerprint import blueprint, fingerprint, rows_fingerprint
 
 _STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
-_MOST_NETWORKS = 4  # compiled networks kept for the next fit
+_MOST_NETWORKS = 6  # compiled networks kept for the next fit; the arms of 04 go round in five
 _MOST_PARAMETERS = 60e6  # that they may have together: AdamW holds each of them three times
 
 _networks = OrderedDict()  # key -> _Network, the last used at the end
