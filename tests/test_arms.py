@@ -1,6 +1,7 @@
 """The standard arms: the right controls, compared with the right rivals, sharing what must be shared."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -136,7 +137,9 @@ def test_all_image_arms_run_and_repeat_exactly(tmp_path):
         compare(found, dataset, [1, 5], 2, folder=tmp_path / name, progress=False) for name in ("one", "two")
     )
     assert first.table()["score"].tolist() == again.table()["score"].tolist()
-    assert len(first.table()) == 7 * 2 * 2 and "scratch, longer" in first.verdict()
+    assert len(first.table()) == 7 * 2 * 2
+    assert ("fine-tuned", "scratch, longer") in set(zip(*first.contrasts()[["arm", "against"]].T.values, strict=True))
+    assert re.search("^Fine-tuned .*(over|against|and) scratch, longer", first.verdict(), flags=re.M)
     assert first.summary().loc["pixels", "5 labels"].startswith("100")
 
 
