@@ -1,6 +1,7 @@
 """What every notebook starts and ends with: `setup`, `profile` and `stamp`."""
 
 import contextlib
+import ctypes
 import datetime
 import importlib.metadata
 import os
@@ -10,6 +11,8 @@ import tempfile
 import time
 import warnings
 from types import SimpleNamespace
+
+_M_TOP_PAD, _TOP_PAD = -2, 64 * 2**20  # malloc.h's name for the setting, and its value in bytes
 
 _state = {"started": None, "seed": None, "backend": None}
 
@@ -35,6 +38,20 @@ def _quiet_start():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def reuse_memory():
+    """Let the C library keep freed memory for the next batch; call it before TensorFlow is imported.
+
+    TensorFlow fixes glibc's thresholds when it first feeds from a Python generator, so that the arrays of
+    every batch go back to the system and come again page by page: ten thousand page faults an update, which
+    on a virtual machine take more time than the training. Processes started later take the setting from the
+    environment. Nothing happens where the C library is not glibc, or where `$MALLOC_TOP_PAD_` is set already.
+    """
+    if "MALLOC_TOP_PAD_" in os.environ or platform.libc_ver()[0] != "glibc":
+        return
+    os.environ["MALLOC_TOP_PAD_"] = str(_TOP_PAD)
+    ctypes.CDLL(None).mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
 def _version(distribution):
@@ -111,6 +128,7 @@ def setup(seed=0):
         seed = int(value)
     _state.update(started=time.perf_counter(), seed=seed)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    reuse_memory()
     with _quiet_start():
         import keras
 
