@@ -17,11 +17,11 @@ _MODULES = (
     "data",
     "fingerprint",
     "models",
-    "notebook",
     "objectives",
     "plot",
     "presets",
     "results",
+    "session",
     "source",
     "text",
     "transfer",
@@ -32,9 +32,9 @@ _FROM_MODULES = {
     "Features": "transfer",
     "FineTune": "transfer",
     "compare": "comparison",
-    "profile": "notebook",
-    "setup": "notebook",
-    "stamp": "notebook",
+    "profile": "session",
+    "setup": "session",
+    "stamp": "session",
 }
 
 __all__ = [*_MODULES, *_TOOLS, *_FROM_MODULES]

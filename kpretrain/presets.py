@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 from .data import cache_folder, loaded
-from .notebook import run_facts
 from .paths import ROOT
+from .session import run_facts
 
 FOLDER = ROOT / "data" / "presets"
 _WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras

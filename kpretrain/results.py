@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .notebook import run_facts
 from .paths import ROOT
+from .session import run_facts
 
 FOLDER = ROOT / "data" / "results"
 _MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")

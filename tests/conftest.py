@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kpretrain import session
+
+session.reuse_memory()  # before any test imports TensorFlow
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _apart_from_the_user(tmp_path_factory):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..arms import Arm
 from ..data import cache_folder, replacing
-from ..notebook import _version, run_facts
+from ..session import run_facts, version
 from . import words
 from .report import Comparison
 from .statistics import smallest_difference
@@ -241,7 +241,7 @@ def _facts(arms, grid, dataset):
     from ..fingerprint import rows_fingerprint
 
     told, parts, backend = run_facts(), (dataset.train, dataset.test), keras.backend.backend()
-    versions = {name: _version(name) for name in ("keras", "scikit-learn", "kpretrain")}
+    versions = {name: version(name) for name in ("keras", "scikit-learn", "kpretrain")}
     settings = {
         "labels_per_class": sorted({n for chosen in grid.values() for n in chosen}),
         "arms": {
@@ -254,7 +254,7 @@ def _facts(arms, grid, dataset):
     labels, counts = np.unique(dataset.test.y, return_counts=True)
     return {
         **{key: told[key] for key in ("date", "profile", "python", "machine")},
-        "versions": versions | {"backend": f"{backend} {_version(backend)}"},
+        "versions": versions | {"backend": f"{backend} {version(backend)}"},
         "data": {dataset.name: dataset.source},
         "settings": settings,
         "test_classes": {_class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},

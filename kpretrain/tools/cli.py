@@ -4,6 +4,8 @@ import argparse
 import sys
 import warnings
 
+from ..session import reuse_memory
+
 
 def main(arguments=None):
     """Run one command and return its exit code.
@@ -20,6 +22,7 @@ def main(arguments=None):
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    reuse_memory()
     if options.command is None:
         parser.print_help()
         return 0

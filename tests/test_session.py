@@ -1,12 +1,13 @@
 """The start and the end of a notebook: the profile, a quiet setup, the seed and the stamp."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
-from kpretrain import notebook
+from kpretrain import session
 
 
 def python(code, **environment):
@@ -22,13 +23,13 @@ def test_profile(monkeypatch, value, epochs):
     monkeypatch.delenv("KPRETRAIN_PROFILE", raising=False)
     if value is not None:
         monkeypatch.setenv("KPRETRAIN_PROFILE", value)
-    settings = notebook.profile(fast={"epochs": 1, "rows": 10}, full={"epochs": 20, "rows": 1000})
+    settings = session.profile(fast={"epochs": 1, "rows": 10}, full={"epochs": 20, "rows": 1000})
     assert settings.epochs == epochs and set(settings.as_dict()) == {"epochs", "rows"}
 
 
 def test_profile_changes_what_a_record_needs(monkeypatch):
     def settings():
-        return notebook.profile(fast={"draws": 2}, full={"draws": 3}, record={"draws": 9}).draws
+        return session.profile(fast={"draws": 2}, full={"draws": 3}, record={"draws": 9}).draws
 
     monkeypatch.setenv("KPRETRAIN_PROFILE", "full")
     monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
@@ -38,15 +39,15 @@ def test_profile_changes_what_a_record_needs(monkeypatch):
     monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
     assert settings() == 2
     with pytest.raises(ValueError, match="settings that full has, not: grid"):
-        notebook.profile(fast={}, full={}, record={"grid": 1})
+        session.profile(fast={}, full={}, record={"grid": 1})
 
 
 def test_profile_names_what_is_wrong(monkeypatch):
     with pytest.raises(ValueError, match=r"only one of them has: batch, epochs\."):
-        notebook.profile(fast={"rows": 1, "epochs": 1}, full={"rows": 2, "batch": 3})
+        session.profile(fast={"rows": 1, "epochs": 1}, full={"rows": 2, "batch": 3})
     monkeypatch.setenv("KPRETRAIN_PROFILE", "quick")
     with pytest.raises(ValueError, match="KPRETRAIN_PROFILE is 'quick'; set it to 'fast' or 'full'"):
-        notebook.profile(fast={}, full={})
+        session.profile(fast={}, full={})
 
 
 DRAW = """
@@ -90,17 +91,17 @@ def test_a_wrong_seed_is_named(monkeypatch):
     for value in ("eight", "-1", "1.5"):
         monkeypatch.setenv("KPRETRAIN_SEED", value)
         with pytest.raises(ValueError, match=f"KPRETRAIN_SEED is '{value}'; set it to a whole number"):
-            notebook.setup()
+            session.setup()
 
 
 QUIET = """
 import os, sys
-from kpretrain import notebook
-with notebook._quiet_start():
+from kpretrain import session
+with session._quiet_start():
     os.write(2, b"noise of a library\\n")
 os.write(2, b"after\\n")
 sys.stdout.flush()
-with notebook._quiet_start():
+with session._quiet_start():
     os.write(2, b"why it failed\\n")
     import not_a_module
 """
@@ -114,15 +115,35 @@ def test_what_was_held_back_is_shown_when_the_start_fails():
 
 
 def test_stamp_names_the_data(monkeypatch, capsys):
-    monkeypatch.setattr(notebook, "_state", {"started": 0.0, "seed": 4, "backend": "jax"})
+    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 4, "backend": "jax"})
     monkeypatch.setattr("kpretrain.data._loaded", {"mnist": "a file", "docstrings": "nine libraries"})
-    notebook.stamp()
+    session.stamp()
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == ["data: mnist from a file", "data: docstrings from nine libraries"]
     assert "on jax" in lines[1]
 
 
 def test_stamp_without_setup_names_the_mend(monkeypatch):
-    monkeypatch.setattr(notebook, "_state", {"started": None, "seed": None, "backend": None})
+    monkeypatch.setattr(session, "_state", {"started": None, "seed": None, "backend": None})
     with pytest.raises(RuntimeError, match=r"kp\.setup first"):
-        notebook.stamp()
+        session.stamp()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_a_training_does_not_ask_the_system_for_its_memory_again_and_again():
+    """Without `reuse_memory` these hundred updates cost about 850,000 page faults, with it some thousands."""
+    code = """if True:
+        import resource
+        import numpy as np
+        import kpretrain as kp
+        kp.setup()
+        network = kp.FineTune(kp.models.image_encoder(), augment=kp.models.Jitter(), updates=100, random_state=0)
+        rows = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), "uint8"), np.arange(100) % 10
+        network.fit(*rows)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        network.fit(*rows)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "MALLOC_TOP_PAD_"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(told.stdout.split()[-1]) < 150_000

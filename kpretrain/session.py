@@ -54,7 +54,8 @@ def reuse_memory():
     ctypes.CDLL(None).mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
-def _version(distribution):
+def version(distribution):
+    """Return the version of an installed distribution, or "not installed"."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -138,7 +139,7 @@ def setup(seed=0):
     keras.utils.set_random_seed(seed)
     _state["backend"] = keras.backend.backend()
     print(
-        f"kpretrain {_version('kpretrain')} · Python {platform.python_version()} · keras {keras.__version__} "
+        f"kpretrain {version('kpretrain')} · Python {platform.python_version()} · keras {keras.__version__} "
         f"on {_backend()} · profile {active_profile()} · seed {seed}"
     )
     return seed
@@ -146,7 +147,7 @@ def setup(seed=0):
 
 def _backend():
     name = _state["backend"] or "no backend"
-    return f"{name} {_version(name)}" if _state["backend"] else name
+    return f"{name} {version(name)}" if _state["backend"] else name
 
 
 def _peak_memory():
@@ -174,7 +175,7 @@ def run_facts():
         "seconds": None if started is None else round(time.perf_counter() - started, 1),
         "peak_memory_gb": None if (peak := _peak_memory()) is None else round(peak, 2),
         "python": platform.python_version(),
-        "keras": _version("keras"),
+        "keras": version("keras"),
         "backend": _backend(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "data": data.loaded(),
