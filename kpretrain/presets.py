@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import shutil
 import time
 import uuid
@@ -187,8 +188,13 @@ def _duration(seconds):
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), folder=FOLDER):
+def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOLDER):
     """Load a preset, or train the model here and now, and say which.
+
+    Where `python -m kpretrain record` runs the notebook (`$KPRETRAIN_RECORD` is that command), the model is trained,
+    and kept in the user's cache: the same command, interrupted and started again, goes on with what it kept. That
+    holds as long as nothing has changed: seed, command, and `train` with the code and the data that it reads
+    (`kp.fingerprint.fingerprint`).
 
     Parameters
     ----------
@@ -201,12 +207,9 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), fold
         Of the training. A preset that was trained with another one is not taken.
     retrain : bool
         Leave the preset aside.
-    keep : str
-        The command that is running, if what is trained is to be kept in the user's cache: when the same command is
-        interrupted and started again, it goes on with what it kept, even with `retrain`. That holds as long as nothing
-        has changed: seed, command, and `train` with the code and the data that it reads (`kp.fingerprint.fingerprint`).
-    facts : sequence
-        What else must be the same for that, such as data that `train` loads itself.
+    facts : callable
+        `facts()` returns what else must be the same for what is kept, such as data that `train` loads itself. Called
+        only where something is kept.
     folder : path
 
     Returns
@@ -219,9 +222,14 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), fold
     PresetError
         If the preset is there and damaged: it is not replaced in silence.
     """
-    if not retrain and (Path(folder) / name).exists() and (about := manifest(name, folder)).get("seed") in (None, seed):
+    command = os.environ.get("KPRETRAIN_RECORD", "")
+    if (
+        not (retrain or command)
+        and (Path(folder) / name).exists()
+        and (about := manifest(name, folder)).get("seed") in (None, seed)
+    ):
         return load(name, folder), about["seconds"]
-    key = _key(name, train, seed, keep, *facts) if keep else None
+    key = _key(name, train, seed, command, *facts()) if command else None
     kept = key and cache_folder() / "presets" / key
     if kept and kept.exists():
         print(f"preset {name}: goes on with what the same command kept")
@@ -233,9 +241,17 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), fold
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
     print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
     if kept:
-        about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed} | about
+        about = {"command": command, "data": loaded(), "metric": "see the record", "seed": seed} | about
         save(model, kept.name, seconds=seconds, folder=kept.parent, **about)
     return model, seconds
+
+
+def shared_seed(seed):
+    """Return the seed of a long pretraining: 0, whose preset all runs of a notebook share, or `seed` in a record's run.
+
+    A class that runs a notebook under thirty seeds draws thirty sets of labels, and has one pretraining.
+    """
+    return seed if os.environ.get("KPRETRAIN_RECORD") else 0
 
 
 def state_path(name, train, *facts):
@@ -252,9 +268,11 @@ def state_path(name, train, *facts):
     Returns
     -------
     pathlib.Path or None
-        In the user's cache, ending in `.weights.h5`. None if it cannot be told whether something has changed; a line
-        says so.
+        In the user's cache, ending in `.weights.h5`. None unless `python -m kpretrain record` runs the notebook, and
+        if it cannot be told whether something has changed; a line says so.
     """
+    if not os.environ.get("KPRETRAIN_RECORD"):
+        return None
     key = _key(name, train, *facts)
     path = key and cache_folder() / "training" / f"{key}.weights.h5"
     if path and path.exists():

@@ -13,6 +13,7 @@ from .paths import ROOT
 from .session import run_facts
 
 FOLDER = ROOT / "data" / "results"
+STORED = "stored-record"  # the mark of an output that shows a stored record, in its metadata
 _MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
 _SHARED_FACTS = ("profile", "python", "keras", "backend", "machine", "data")
 
@@ -73,30 +74,75 @@ def save(name, scores, *, title, unit, settings):
     return record
 
 
-def save_comparison(comparison, name, *, title):
-    """Store what `kp.compare` found as a record, if `$KPRETRAIN_RESULTS` names a folder, as `save` does.
+def beside(comparison, name, *, title, folder=FOLDER):
+    """Show what a comparison found, and under it the stored record of the same notebook.
+
+    First come the verdict and the figure of this run. Then, marked as such, those of the record: it has more sizes,
+    draws and pretraining runs. It is shown if it answers the same question, which is the same data set, and in the
+    arms that both have the same architecture. The tables are folded away. Where `python -m kpretrain record` runs
+    the notebook, the comparison is stored, and no earlier record is shown.
 
     Parameters
     ----------
     comparison : Comparison
+        Of `kp.compare`.
     name, title : str
-        The notebook's name, and what was compared.
+        The notebook's name, which is the record's, and what was compared.
+    folder : path
+
+    Returns
+    -------
+    Comparison
+        The record where it is shown, else `comparison`: what there is to read more from.
     """
-    if folder := os.environ.get("KPRETRAIN_RESULTS"):
-        comparison.save(Path(folder) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
+    _show(comparison, "This run")
+    if target := os.environ.get("KPRETRAIN_RESULTS"):
+        comparison.save(Path(target) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
+        return comparison
+    if not (Path(folder) / f"{name}.json").is_file():
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
+        return comparison
+    record = load(name, folder)
+    stored = _comparison(record)
+    if why := _another_question(comparison.facts, stored.facts):
+        print(f"The stored record is of {why}, so it is not shown here; `python -m kpretrain results` shows it.")
+        return comparison
+    _show(stored, caption(record), {STORED: True})
+    return stored
 
 
-def comparison(name, folder=FOLDER):
-    """Read a stored comparison and print its caption; where none is stored, or a new one is made, return None.
+def _show(comparison, heading, mark=None):
+    """Verdict, figure and folded table, each output with the mark in its metadata."""
+    from IPython.display import HTML, Markdown, display
+    from matplotlib import pyplot as plt
 
-    So it is where `python -m kpretrain run` executes a notebook for its page (`$KPRETRAIN_LIVE`): the page shows what
-    this run found, on this run's data, and not an earlier one's.
-    """
-    if os.environ.get("KPRETRAIN_LIVE"):
-        print("This run shows its own results; `python -m kpretrain results` shows the stored ones.")
-        return None
-    record = _stored(name, folder, " --seeds 0,1,2")
-    return None if record is None else _comparison(record)
+    lines = comparison.verdict().splitlines()
+    display(Markdown("\n".join([f"**{heading}**", "", *(f"- {line}" for line in lines)])), metadata=mark)
+    axis = comparison.plot()
+    alt = {"image/png": {"alt": f"Accuracy of the arms against labels per class. {lines[0]}"}}
+    display(axis.figure, metadata=alt | (mark or {}))
+    plt.close(axis.figure)
+    table = comparison.summary().to_html()
+    display(HTML(f"<details><summary>All numbers</summary>{table}</details>"), metadata=mark)
+
+
+def _another_question(mine, stored):
+    """What the stored record is of, in words, if it is another data set or network than that of this run; or None."""
+    if mine.get("data", {}).keys() != stored.get("data", {}).keys():
+        return f"{', '.join(stored['data'])}, and this run of {', '.join(mine['data'])}"
+    arms, others = (facts.get("settings", {}).get("arms", {}) for facts in (mine, stored))
+    for arm in arms.keys() & others.keys():
+        if _encoders(arms[arm]) != _encoders(others[arm]):
+            return f"another network behind the arm {arm!r}"
+    return None
+
+
+def _encoders(settings):
+    """The architectures that the settings of an arm name, at whatever depth."""
+    if isinstance(settings, dict):
+        own = {settings["encoder"]} if isinstance(settings.get("encoder"), str) else set()
+        return own.union(*map(_encoders, settings.values()))
+    return set().union(*map(_encoders, settings)) if isinstance(settings, list | tuple) else set()
 
 
 def _comparison(record):
@@ -200,25 +246,15 @@ def caption(record):
 
 def show(name, folder=FOLDER):
     """Print a stored record's caption and return its table, or say that it is not stored yet (and return None)."""
-    record = _stored(name, folder)
-    return None if record is None else table(record)
-
-
-def _stored(name, folder, seeds=""):
-    """A stored record, its caption printed; None, and the command that makes it, where there is none.
-
-    None, too, while a new record is made: its arms may be others than those of the one that it will replace.
-    """
     if os.environ.get("KPRETRAIN_RESULTS"):
         print("This run makes a record, so the stored one is left aside.")
         return None
-    try:
-        record = load(name, folder)
-    except FileNotFoundError:
-        print(f"No stored record yet: `python -m kpretrain record {name[:2]}{seeds}` makes it.")
+    if not (Path(folder) / f"{name}.json").is_file():
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]}` makes it.")
         return None
+    record = load(name, folder)
     print(caption(record))
-    return record
+    return table(record)
 
 
 def markdown(folder=FOLDER):

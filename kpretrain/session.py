@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -77,7 +78,7 @@ class Settings(SimpleNamespace):
         return dict(vars(self))
 
 
-def profile(*, fast, full, record=None):
+def profile(*, fast, full):
     """Choose between two sets of settings that stand side by side in a notebook.
 
     Parameters
@@ -85,28 +86,26 @@ def profile(*, fast, full, record=None):
     fast, full : dict
         The same keys in both. `full` makes the stored outputs; `fast` is for a class, for CI and
         for a first look.
-    record : dict, optional
-        What differs from `full` where `python -m kpretrain record` runs the notebook: a larger grid, say.
 
     Returns
     -------
     Settings
-        The chosen values as attributes. `$KPRETRAIN_PROFILE` chooses; the default is "fast".
+        The chosen values as attributes. `$KPRETRAIN_PROFILE` chooses; the default is "fast". `$KPRETRAIN_SETTINGS`,
+        a JSON object, overrides single ones: `python -m kpretrain record` asks so for a larger grid.
 
     Raises
     ------
     ValueError
-        If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full".
+        If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full", or
+        `$KPRETRAIN_SETTINGS` names a setting that is not there.
     """
-    record = record or {}
-    if odd := ", ".join(sorted(record.keys() - full.keys())):
-        raise ValueError(f"record may only change settings that full has, not: {odd}.")
     if fast.keys() != full.keys():
         odd = ", ".join(sorted(fast.keys() ^ full.keys()))
         raise ValueError(f"fast and full must hold the same settings; only one of them has: {odd}.")
-    if active_profile() == "fast":
-        return Settings(**fast)
-    return Settings(**(full | (record if os.environ.get("KPRETRAIN_RESULTS") else {})))
+    override = json.loads(os.environ.get("KPRETRAIN_SETTINGS") or "{}")
+    if odd := ", ".join(sorted(override.keys() - full.keys())):
+        raise ValueError(f"KPRETRAIN_SETTINGS may only change settings that the notebook has, not: {odd}.")
+    return Settings(**((fast if active_profile() == "fast" else full) | override))
 
 
 def setup(seed=0):

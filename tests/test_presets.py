@@ -179,13 +179,14 @@ def test_a_preset_of_another_seed_is_not_taken(tmp_path):
 def kept(tmp_path, monkeypatch):
     """The folder in which a command keeps what it trained."""
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KPRETRAIN_RECORD", "the command")
     monkeypatch.setattr(data, "_loaded", {"mnist": "a file"})
     return tmp_path / "cache" / "presets"
 
 
 def again(tmp_path, train, capsys, **changes):
     """Run a command (again): what it got, and whether that was trained now."""
-    options = dict(seed=3, retrain=True, keep="the command", folder=tmp_path / "presets")
+    options = dict(seed=3, folder=tmp_path / "presets")
     found = presets.load_or_train("demo", train, **options | changes)
     said = capsys.readouterr().out
     assert said.count("goes on with what the same command kept") + said.count("trained here") == 1
@@ -238,8 +239,10 @@ def test_what_was_kept_is_not_taken_after_a_change(tmp_path, kept, capsys, monke
         train = training_on(ROWS + 1)
     elif change == "name of data":
         monkeypatch.setitem(data._loaded, "mnist", "another file")
+    elif change == "command":
+        monkeypatch.setenv("KPRETRAIN_RECORD", "another command")
     else:
-        options = {"facts": {"facts": [ROWS]}, "command": {"keep": "another"}, "seed": {"seed": 4}}[change]
+        options = {"facts": {"facts": lambda: [ROWS]}, "seed": {"seed": 4}}[change]
     assert again(tmp_path, train, capsys, **options)[2]
     assert not again(tmp_path, train, capsys, **options)[2]
 
@@ -252,7 +255,7 @@ def test_without_a_key_nothing_is_kept_and_a_line_says_so(tmp_path, kept, capsys
             return small()
 
     for _ in range(2):
-        presets.load_or_train("demo", train, keep="the command", folder=tmp_path)
+        presets.load_or_train("demo", train, folder=tmp_path)
         said = capsys.readouterr().out
         assert said.count("demo: nothing is kept, and nothing old is taken") == 1 and "trained here" in said
     assert presets.state_path("demo", train) is None and not kept.exists()
@@ -269,6 +272,13 @@ def test_the_state_of_a_training_belongs_to_its_code_and_data(kept, capsys):
     path.touch()
     assert presets.state_path("demo", cell(), ROWS) == path
     assert capsys.readouterr().out == "demo: goes on with the training that the same command kept\n"
+
+
+def test_outside_of_a_record_nothing_is_kept_and_a_long_pretraining_is_shared(tmp_path, kept, monkeypatch):
+    assert presets.shared_seed(5) == 5  # a record's run trains anew
+    monkeypatch.delenv("KPRETRAIN_RECORD")
+    presets.load_or_train("demo", small, folder=tmp_path / "presets")
+    assert presets.state_path("demo", small) is None and presets.shared_seed(5) == 0 and not kept.exists()
 
 
 def test_a_training_that_tells_its_curve_and_all_its_seconds_is_believed(tmp_path, kept, capsys):

@@ -172,13 +172,14 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 0, "backend": None})
     monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
     monkeypatch.chdir(tmp_path)
-    results.save_comparison(small_comparison(0), "99_demo", title="Demo")
+    assert results.beside(mine := small_comparison(0), "99_demo", title="Demo", folder=tmp_path) is mine
     assert list(tmp_path.iterdir()) == []
+    assert "No stored record yet: `python -m kpretrain record 99 --seeds 0,1,2`" in capsys.readouterr().out
     monkeypatch.setenv("KPRETRAIN_RESULTS", str(tmp_path / "runs"))
     records = []
     for seed in range(3):
         monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": seed, "backend": None})
-        results.save_comparison(small_comparison(seed), "99_demo", title="Demo")
+        results.beside(small_comparison(seed), "99_demo", title="Demo")
         records.append(json.loads((tmp_path / "runs" / f"99_demo-seed{seed}.json").read_text()))
     merged = results.merge(records, "the command")
     assert merged["seeds"] == [0, 1, 2] and merged["command"] == "the command" and merged["name"] == "99_demo"
@@ -189,15 +190,50 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     assert lines[5].startswith("| pretrained | 86.1 (85.9 to 86.3) | 90.1 (89.9 to 90.3) |")
     assert "95 % intervals for new draws of labels and the same test rows; 3 draws, 3 pretraining run(s)" in lines[-1]
     assert "the comparison alone, 6 minutes in all" in lines[-1]
-    assert results.comparison("99_demo", tmp_path) is None  # still in a run that makes a record: its arms may be others
-    assert "the stored one is left aside" in capsys.readouterr().out
+    capsys.readouterr()
+    assert results.beside(mine, "99_demo", title="Demo", folder=tmp_path) is mine  # a run that makes a record
+    assert "Made again by" not in capsys.readouterr().out
     monkeypatch.delenv("KPRETRAIN_RESULTS")
-    found = results.comparison("99_demo", tmp_path)
-    assert "Made again by `the command`." in capsys.readouterr().out
-    assert found.differences()["points"].round(6).tolist() == [5.0, 5.0]
-    monkeypatch.setenv("KPRETRAIN_LIVE", "1")
-    assert results.comparison("99_demo", tmp_path) is None  # the page of a run is about this run
-    assert "This run shows its own results" in capsys.readouterr().out
-    monkeypatch.delenv("KPRETRAIN_LIVE")
-    assert results.comparison("98_other", tmp_path) is None
-    assert "No stored record yet: `python -m kpretrain record 98 --seeds 0,1,2`" in capsys.readouterr().out
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook would show: (output, metadata)."""
+    outputs = []
+    monkeypatch.setattr("IPython.display.display", lambda output, metadata=None: outputs.append((output, metadata)))
+    return outputs
+
+
+def stored_beside(comparison, folder, **facts):
+    """Store a comparison of three seeds as a record, and show the one in hand beside it."""
+    record = small_comparison(0).merge(small_comparison(1), small_comparison(2)).record(name="99_demo", command="do")
+    (folder / "99_demo.json").write_text(json.dumps(record | facts), encoding="utf8")
+    return results.beside(comparison, "99_demo", title="Demo", folder=folder)
+
+
+def test_the_stored_record_stands_beside_what_was_found(tmp_path, monkeypatch, shown):
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    found = stored_beside(small_comparison(7), tmp_path)
+    assert found.differences()["points"].round(6).tolist() == [5.0, 5.0] and len(found.scores()) == 4
+    own, stored = shown[:3], shown[3:]
+    assert (
+        [type(output).__name__ for output, _ in own]
+        == ["Markdown", "Figure", "HTML"]
+        == [type(output).__name__ for output, _ in stored]
+    )
+    assert own[0][0].data.startswith("**This run**") and "Made again by `do`" in stored[0][0].data
+    assert all(results.STORED in mark for _, mark in stored)
+    assert not any(results.STORED in (mark or {}) for _, mark in own)
+    assert own[1][1]["image/png"]["alt"].startswith("Accuracy of the arms") and "<details>" in own[2][0].data
+
+
+@pytest.mark.parametrize("other", ["data", "network"])
+def test_a_record_of_other_data_or_another_network_is_not_shown(tmp_path, monkeypatch, shown, capsys, other):
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    mine = small_comparison(7)
+    mine.facts["settings"] = {"arms": {"pretrained": {"estimator": {"steps": [["features", {"encoder": "Mine 1"}]]}}}}
+    theirs = {"arms": {"pretrained": {"estimator": {"steps": [["features", {"encoder": "Theirs 2"}]]}}}}
+    facts = {"data": {"digits": "a file"}} if other == "data" else {"settings": theirs}
+    assert stored_beside(mine, tmp_path, **facts) is mine and len(shown) == 3
+    words = "of digits, and this run of mnist" if other == "data" else "of another network behind the arm 'pretrained'"
+    assert f"The stored record is {words}, so it is not shown here" in capsys.readouterr().out

@@ -27,19 +27,16 @@ def test_profile(monkeypatch, value, epochs):
     assert settings.epochs == epochs and set(settings.as_dict()) == {"epochs", "rows"}
 
 
-def test_profile_changes_what_a_record_needs(monkeypatch):
+def test_single_settings_can_be_overridden_from_outside(monkeypatch):
     def settings():
-        return session.profile(fast={"draws": 2}, full={"draws": 3}, record={"draws": 9}).draws
+        return session.profile(fast={"draws": 2, "rows": 10}, full={"draws": 3, "rows": 20}).as_dict()
 
     monkeypatch.setenv("KPRETRAIN_PROFILE", "full")
-    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
-    assert settings() == 3
-    monkeypatch.setenv("KPRETRAIN_RESULTS", "folder")
-    assert settings() == 9
-    monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
-    assert settings() == 2
-    with pytest.raises(ValueError, match="settings that full has, not: grid"):
-        session.profile(fast={}, full={}, record={"grid": 1})
+    monkeypatch.setenv("KPRETRAIN_SETTINGS", '{"draws": 9}')
+    assert settings() == {"draws": 9, "rows": 20}
+    monkeypatch.setenv("KPRETRAIN_SETTINGS", '{"grid": 1}')
+    with pytest.raises(ValueError, match="settings that the notebook has, not: grid"):
+        settings()
 
 
 def test_profile_names_what_is_wrong(monkeypatch):

@@ -9,11 +9,61 @@ from ..paths import ROOT
 from .report import write
 from .run import CourseError, exit_code, find, run, variables
 
+# What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
+SETTINGS = {
+    "04": {"labels_per_class": [1, 5, 10, 50, 100], "draws": 2, "extra_updates": 4000},
+    "05": {
+        "labels_per_class": [1, 5, 10, 50, 100],
+        "draws": 2,
+        "extra_updates": 4000,
+        "student_updates": 1500,
+        "explore_images": 1000,
+        "photos": 0,
+    },
+    "06": {
+        "labels_per_class": [1, 5, 10, 50, 100],
+        "draws": 2,
+        "extra_updates": 4000,
+        "updates": 60,
+        "rounds": 2,
+        "judged": 500,
+        "referee_rows": 2_000,
+        "collapse_rounds": 1,
+    },
+    "07": {
+        "labels_per_class": [10, 50, 200],
+        "draws": 5,
+        "extra_updates": 450,
+        "live_updates": 20,
+        "live_pairs": 20,
+        "bug_updates": 20,
+    },
+    "08": {
+        "labels_per_class": [10, 50, 200],
+        "draws": 5,
+        "extra_updates": 400,
+        "updates": 16,
+        "leak_updates": 16,
+        "long_updates": 5000,
+        "copies": 2,
+    },
+    "09": {"draws": 5, "extra_updates": 400, "live_photographs": 0},
+    "10": {
+        "labels_per_class": [10, 50, 200],
+        "draws": 5,
+        "sizes": [50],
+        "slow_arms": True,
+        "most_whole": 20,
+        "lines": 300,
+    },
+}
+
 
 def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     """Run notebooks once for each seed and pool the records that they save into `data/results`.
 
-    A cell may take as long as it needs: some train for an hour.
+    A cell may take as long as it needs: some train for an hour. Presets are trained anew. In the full profile a
+    notebook's `SETTINGS` override its own.
 
     Parameters
     ----------
@@ -36,17 +86,20 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     ValueError
         If the runs differ in anything but their seed.
     """
-    with tempfile.TemporaryDirectory() as folder, variables(KPRETRAIN_RESULTS=folder):
-        for seed in seeds:
-            with variables(KPRETRAIN_SEED=str(seed)):
-                code = exit_code(run(profile=profile, only=only, out=out, in_place=in_place, timeout=0))
-            if code:
-                return code
-        for path in find(None, only):
+    for path in find(None, only):
+        number = path.stem[:2]
+        command = f"python -m kpretrain record {number} --seeds {','.join(map(str, seeds))}"
+        settings = SETTINGS.get(number, {}) if profile == "full" else {}
+        with tempfile.TemporaryDirectory() as folder:
+            fixed = {"RESULTS": folder, "RECORD": command, "SETTINGS": json.dumps(settings)}
+            for seed in seeds:
+                with variables(**{f"KPRETRAIN_{name}": value for name, value in (fixed | {"SEED": str(seed)}).items()}):
+                    code = exit_code(run(profile=profile, only=number, out=out, in_place=in_place, timeout=0))
+                if code:
+                    return code
             saved = [Path(folder) / f"{path.stem}-seed{seed}.json" for seed in seeds]
             if not all(file.is_file() for file in saved):
-                raise CourseError(f"{path.name} saves no record; it should call kp.results.save.")
-            command = f"python -m kpretrain record {path.stem[:2]} --seeds {','.join(map(str, seeds))}"
+                raise CourseError(f"{path.name} saves no record; it should call kp.results.beside or kp.results.save.")
             records = [json.loads(file.read_text(encoding="utf8")) for file in saved]
             target = results.FOLDER / f"{path.stem}.json"
             write(target, json.dumps(results.merge(records, command), indent=1) + "\n")

@@ -15,12 +15,12 @@ from urllib.parse import quote, unquote
 from nbconvert import HTMLExporter
 
 from ..data import replacing
+from ..results import STORED
 from .doctor import cores, installed
 from .page import render_notebook, render_page
 from .progress import duration
 
 KEY_RESULT_TAG = "key-result"
-STORED_RECORD_TAG = "stored-record"
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,8 +47,8 @@ class Result:
     figures : list of dict
         Every PNG output: `source` (a data URI), `alt`, `caption`, `width`, `height`.
     key_result, stored_record : str
-        Markdown of the outputs of the cells tagged "key-result" (what this run found) and "stored-record" (what an
-        earlier one found).
+        Markdown of what the cells tagged "key-result" show of this run, and of what `kp.results.beside` shows of an
+        earlier one.
     executed : pathlib.Path or None
         The executed copy; an HTML page of the same name lies beside it.
     folder : pathlib.Path or None
@@ -111,8 +111,9 @@ def read_outputs(notebook, result):
     """Put what an executed notebook shows into its result."""
     _drop_widgets(notebook)
     result.figures = _figures(notebook, result.title)
-    result.key_result = _tagged(notebook, KEY_RESULT_TAG)
-    result.stored_record = _tagged(notebook, STORED_RECORD_TAG)
+    tagged = [cell for cell in notebook.cells if KEY_RESULT_TAG in cell.metadata.get("tags", [])]
+    result.key_result = _as_markdown(output for output in _outputs(tagged) if not _is_stored(output))
+    result.stored_record = _as_markdown(filter(_is_stored, _outputs(notebook.cells)))
     result.html = _as_html(notebook, result.title)
 
 
@@ -161,15 +162,21 @@ def _png_size(content):
     return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 
-def _tagged(notebook, tag):
-    """Return the markdown that the cells with a tag left; plain text stands in where there is none."""
-    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+def _is_stored(output):
+    """Whether an output shows a stored record, and not what this run found."""
+    return STORED in output.get("metadata", {})
+
+
+def _as_markdown(outputs):
+    """Return outputs as one markdown text; plain text stands in where there is no markdown."""
     parts = []
-    for output in _outputs(cells):
+    for output in outputs:
         data = output.get("data", {})
         if "text/markdown" in data:
             parts.append(data["text/markdown"].strip())
-        elif "image/png" not in data and (text := data.get("text/plain") or output.get("text")):
+        elif "image/png" in data or data.get("text/html", "").startswith("<details>"):
+            continue  # figures have their own place, and what is folded away is not the result
+        elif text := data.get("text/plain") or output.get("text"):
             # What has HTML is a table of pandas: its columns must stay in line.
             kind = "table" if "text/html" in data else ""
             text = plain(text).rstrip().lstrip("\n")

@@ -100,8 +100,6 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
         for plan in waiting:  # shared by all workers: each plan is taken once
             progress.start_notebook(plan)
             environment = _environment(profile, Path(bets) / f"{plan.path.stem}.json")
-            if not in_place:  # the page is about this run; a notebook's source shows the stored results, too
-                environment["KPRETRAIN_LIVE"] = "1"
             await _run_one(plan, out, {"profile": profile, "jobs": jobs}, environment, in_place, timeout, progress)
             progress.end_notebook(plan)
             write_index(results, out, profile, time.perf_counter() - started)
