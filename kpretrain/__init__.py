@@ -15,6 +15,7 @@ _MODULES = (
     "clean",
     "comparison",
     "data",
+    "draw",
     "fingerprint",
     "models",
     "objectives",
