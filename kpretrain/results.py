@@ -95,7 +95,7 @@ def beside(comparison, name, *, title, folder=FOLDER):
     Comparison
         The record where it is shown, else `comparison`: what there is to read more from.
     """
-    _show(comparison, "This run")
+    _show(comparison, "**This run**")
     if target := os.environ.get("KPRETRAIN_RESULTS"):
         comparison.save(Path(target) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
         return comparison
@@ -107,7 +107,7 @@ def beside(comparison, name, *, title, folder=FOLDER):
     if why := _another_question(comparison.facts, stored.facts):
         print(f"The stored record is of {why}, so it is not shown here; `python -m kpretrain results` shows it.")
         return comparison
-    _show(stored, caption(record), {STORED: True})
+    _show(stored, caption(record).replace("Stored record", "**Stored record**", 1), {STORED: True})
     return stored
 
 
@@ -117,12 +117,12 @@ def _show(comparison, heading, mark=None):
     from matplotlib import pyplot as plt
 
     lines = comparison.verdict().splitlines()
-    display(Markdown("\n".join([f"**{heading}**", "", *(f"- {line}" for line in lines)])), metadata=mark)
+    display(Markdown("\n".join([heading, "", *(f"- {line}" for line in lines)])), metadata=mark)
     axis = comparison.plot()
     alt = {"image/png": {"alt": f"Accuracy of the arms against labels per class. {lines[0]}"}}
     display(axis.figure, metadata=alt | (mark or {}))
     plt.close(axis.figure)
-    table = comparison.summary().to_html()
+    table = comparison.summary().to_html(border=0)
     display(HTML(f"<details><summary>All numbers</summary>{table}</details>"), metadata=mark)
 
 

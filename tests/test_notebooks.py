@@ -54,7 +54,12 @@ def test_a_notebook_has_its_parts_in_order(path):
     assert setup.metadata.tags == ["setup"]
     assert "settings = kp.profile(" in settings.source and "fast=" in settings.source and "full=" in settings.source
     text = prose(notebook)
-    parts = ["## Spot the bug", "## Exercise", "## What you learned", "## What did not work", "## References"]
+    parts = ["## Spot the bug", "## Exercise", "## What you learned", "## References"]
+    logged = f"\n## {path.stem[:2]} " in (ROOT / "notebooks" / "trials.md").read_text(encoding="utf8")
+    if logged:
+        assert "(trials.md)" in text
+    else:
+        parts.insert(3, "## What did not work")
     positions = [text.find(part) for part in parts]
     assert -1 not in positions and positions == sorted(positions), dict(zip(parts, positions, strict=True))
     assert "https://arxiv.org/abs/" in text
@@ -147,6 +152,20 @@ def test_record_of_the_cnn_holds_three_runs_past_994():
 
 
 # ---------------------------------------------------------------- the code that the reader sees
+
+
+CORE = [
+    pytest.param(cell.source, id=f"{path.stem}-{cell.id}")
+    for path in NOTEBOOKS
+    for cell in code_cells(nbformat.read(path, as_version=4))
+    if "core" in cell.metadata.get("tags", [])
+]
+
+
+@pytest.mark.parametrize("source", CORE)
+def test_a_core_cell_runs_alone(source, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    exec(compile(source, "<cell>", "exec"), {"__name__": "__main__"})
 
 
 def definitions(stem, *names, **given):
