@@ -20,6 +20,23 @@ def dense_parameters(answer):
 
 
 @exercise
+def logit_gradient(function):
+    """Notebook 02: `function(logits, label)` returns the gradient of the cross-entropy for the logits."""
+    logits, label = np.array([2.0, 1.0, 0.0]), 1
+    answer = returned(function, logits, label, kind="an array with a number for each class")
+    got = numbers(answer, 3, "it returns {} number(s). Three logits have a gradient of three numbers.")
+    p, truth = np.exp(logits) / np.exp(logits).sum(), np.eye(3)[label]
+    wrong = {
+        "this is the softmax. Subtract 1 at the true class.": p,
+        "the sign is turned round: this points downhill. The gradient points uphill.": truth - p,
+        "subtract 1 at the true class from the probabilities, not from the logits.": logits - truth,
+        "1 is subtracted from each class. Subtract it at the true class alone.": p - 1,
+        "exponentials must be divided by their sum to be probabilities.": np.exp(logits) - truth,
+    }
+    match(got, p - truth, wrong, f"the example's gradient is {(p - truth).round(3)}, you have {got.round(3)}.")
+
+
+@exercise
 def macro_f1(function):
     """Notebook 02: `function(confusion)` returns the macro-averaged F1 of a confusion matrix (rows: truth)."""
     confusion = np.array([[8, 2, 0], [1, 3, 0], [0, 3, 3]])
