@@ -34,6 +34,14 @@ def delete_with(change):
     return lambda text, share, rng: change(text.split(), share, rng)
 
 
+def softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum()
+
+
+def slope(logits, label):
+    return softmax(logits) - np.eye(len(logits))[label]
+
+
 def macro(confusion):
     truth, guess = zip(*[pair for pair in np.ndindex(confusion.shape) for _ in range(confusion[pair])], strict=True)
     assert np.array_equal(confusion_matrix(truth, guess), confusion)
@@ -233,6 +241,8 @@ RIGHT = [
     (check.word_deletion, delete),
     (check.dense_parameters, 407_050),
     (check.dense_parameters, np.int64(407_050)),
+    (check.logit_gradient, slope),
+    (check.logit_gradient, lambda logits, label: slope(logits, label).tolist()),
     (check.macro_f1, macro),
     (check.convolution_sizes, [24, 12, 12, 6]),
     (check.convolution_sizes, (24, 12, 12, 6)),
@@ -297,6 +307,13 @@ WRONG = [
     (check.dense_parameters, 407_051, "not 407,051"),
     (check.dense_parameters, "407050 weights", "one whole number is wanted"),
     (check.dense_parameters, [401920, 5130], "one whole number is wanted"),
+    (check.logit_gradient, lambda logits, label: softmax(logits), "this is the softmax"),
+    (check.logit_gradient, lambda logits, label: -slope(logits, label), "the sign is turned round"),
+    (check.logit_gradient, lambda logits, label: logits - np.eye(3)[label], "not from the logits"),
+    (check.logit_gradient, lambda logits, label: softmax(logits) - 1, "at the true class alone"),
+    (check.logit_gradient, lambda logits, label: np.exp(logits) - np.eye(3)[label], "divided by their sum"),
+    (check.logit_gradient, lambda logits, label: slope(logits, label)[label], "it returns 1 number(s)"),
+    (check.logit_gradient, lambda logits, label: 2 * slope(logits, label), "the example's gradient is"),
     (check.macro_f1, average("weighted"), "this is the weighted average"),
     (check.macro_f1, average("accuracy"), "this is accuracy"),
     (check.macro_f1, average("of means"), "take F1 for each class first"),

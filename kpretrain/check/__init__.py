@@ -7,7 +7,7 @@ bets.py has the bets, judge.py what the checks share, and nb00.py to nb10.py the
 from .bets import bet, bets, settle
 from .nb00 import paired_gain
 from .nb01 import leak_count, word_deletion
-from .nb02 import dense_parameters, macro_f1
+from .nb02 import dense_parameters, logit_gradient, macro_f1
 from .nb03 import convolution_sizes, shift_images
 from .nb04 import masked_loss, patches_seen
 from .nb05 import contrastive_loss, precision_at
@@ -31,6 +31,7 @@ __all__ = [
     "free_but_held",
     "generator_losses",
     "leak_count",
+    "logit_gradient",
     "macro_f1",
     "masked_loss",
     "merged_kernel",
