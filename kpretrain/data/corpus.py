@@ -11,8 +11,7 @@ import pandas as pd
 
 from .. import clean
 from ..files import cached_table
-from .dataset import DataError, announce, loaded, remember
-from .parts import assemble, stable_part, twins
+from .dataset import DataError, remember
 
 # The import names that make up the corpus, and the library each counts as. keras_core is Keras 3
 # before its release: the same library, and a rich source of near duplicates.
@@ -41,8 +40,15 @@ def docstrings():
 
     Examples
     --------
-    >>> docstrings().columns.tolist()  # doctest: +SKIP
-    ['library', 'module', 'name', 'kind', 'text', 'cluster']
+    All libraries take 20 s, the first time; one small package stands for them here.
+
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> small = patch.dict(LIBRARIES, {"platformdirs": "platformdirs"}, clear=True)
+    >>> with small, tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", KPRETRAIN_CACHE=folder):
+    ...     table = docstrings()
+    >>> table.loc[table["name"] == "user_cache_dir", ["module", "kind"]].drop_duplicates().values.tolist()
+    [['platformdirs', 'function']]
     """
     packages = {name: folder for name in LIBRARIES if (folder := _package_folder(name)) is not None}
     if not packages:
@@ -50,31 +56,6 @@ def docstrings():
     key = _corpus_key(packages)
     remember("docstrings", f"{len({LIBRARIES[name] for name in packages})} installed libraries (versions {key})")
     return cached_table(f"docstrings-{key}.parquet", lambda: _read_docstrings(packages))
-
-
-def split_docstrings():
-    """Return the documented rows as a Dataset, split by a stable hash of the module and without twins.
-
-    Returns
-    -------
-    Dataset
-        `x` holds docstrings, `y` their library.
-
-    Raises
-    ------
-    DataError
-        If none of the packages is installed.
-
-    Examples
-    --------
-    >>> split_docstrings().class_names[:2]  # doctest: +SKIP
-    ['keras', 'keras-cv']
-    """
-    table = docstrings().dropna(subset=["text"])
-    part = stable_part(table["library"] + "/" + table["module"])
-    table["reason"] = twins(part, table.pop("cluster").to_numpy())
-    stays, about = table["reason"] == "", {"name": "docstrings", "source": loaded()["docstrings"]}
-    return announce(assemble(table[stays], part[stays], x="text", y="library", removed=table[~stays], **about))
 
 
 def _package_folder(name):

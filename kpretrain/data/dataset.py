@@ -77,10 +77,8 @@ class Dataset:
                 names = f"class_names has {len(self.class_names)} names, for the classes from 0"
                 raise DataError(f"{self.name}: {part} has class {unnamed[0]} in y, but {names}.")
             if len(unseen := np.setdiff1d(present, self.train.y)):
-                raise DataError(
-                    f"{self.name}: the class {self.class_names[unseen[0]]!r} has 0 training rows, and {part} has some. "
-                    "Add rows to train, or leave the class out."
-                )
+                fault = f"the class {self.class_names[unseen[0]]!r} has 0 training rows, and {part} has some"
+                raise DataError(f"{self.name}: {fault}. Add rows to train, or leave the class out.")
 
     @property
     def unlabelled(self):

@@ -84,8 +84,7 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     kept, part, copies = kept[stays], part[stays], copies[stays]
     if "validation" not in part:
         train = part == "train"
-        cut = {"groups": copies[train], "seed": seed, "name": folder}
-        part[train] = split_rows(kept["label"][train], (0.9, 0.1, 0), **cut)
+        part[train] = split_rows(kept["label"][train], (0.9, 0.1, 0), groups=copies[train], seed=seed, name=folder)
     removed = pd.concat(removed, ignore_index=True)
     dataset = assemble(kept, part, x="path", y="label", removed=removed, name=name, source=source)
     near = pd.DataFrame({"path": kept["path"], "group": copies})[~kept["path"].isin(dataset.removed["path"])]

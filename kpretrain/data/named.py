@@ -14,10 +14,11 @@ from PIL import Image
 
 from ..files import cache_folder, offline
 from ..paths import ROOT
-from .corpus import split_docstrings
-from .dataset import DataError, Dataset, Part, announce
+from .corpus import docstrings
+from .dataset import DataError, Dataset, Part, announce, loaded
 from .folders import from_folder
 from .images import read_images
+from .parts import assemble, stable_part, twins
 from .tables import from_table
 
 _REPOSITORY_DATA = ROOT / "data"
@@ -74,7 +75,7 @@ def load(name, *, seed=0):
     loaders = {
         "mnist": _load_mnist,
         "digits": _load_digits,
-        "docstrings": lambda seed: split_docstrings(),  # by a stable hash: the seed changes nothing
+        "docstrings": _load_docstrings,
         "cifar10": _load_cifar10,
         "hymenoptera": _load_hymenoptera,
         "rt-polarity": _load_rt_polarity,
@@ -113,7 +114,7 @@ def _find(file, origin, sha256=None):
     raise MissingDataError(f"{Path(file).stem}: not on this machine{why}. {mend}")
 
 
-def _cut_validation(name, train, test, *, share, class_names, source, seed):
+def _cut_validation(name, source, train, test, *, share, seed, class_names=_DIGITS):
     """Announce a Dataset whose validation part is a stratified, seeded share of `train`."""
     from sklearn.model_selection import train_test_split
 
@@ -127,10 +128,9 @@ def _load_mnist(seed):
     except MissingDataError as error:
         print(f"{error} Using scikit-learn's 1,797 digits instead: fewer and coarser, so scores are lower and noisier.")
         return _load_digits(seed)
-    arrays = read_mnist(path)
-    train, test = (Part(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test"))
+    train, test = read_mnist(path)
     source = f"{place}/{path.name} (sha256 {pooch.file_hash(path)[:12]})"
-    return _cut_validation("mnist", train, test, share=1 / 12, class_names=_DIGITS, source=source, seed=seed)
+    return _cut_validation("mnist", source, train, test, share=1 / 12, seed=seed)
 
 
 def read_mnist(path):
@@ -138,8 +138,8 @@ def read_mnist(path):
 
     Returns
     -------
-    dict
-        `x_train`, `x_test`: uint8 `(n, 28, 28, 1)`; `y_train`, `y_test`: int64 `(n,)`, 0 to 9.
+    train, test : Part
+        `x`: uint8 `(n, 28, 28, 1)`; `y`: int64 `(n,)`, 0 to 9.
 
     Raises
     ------
@@ -151,17 +151,17 @@ def read_mnist(path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     x, y = np.zeros((120, 28, 28), "uint8"), np.arange(120) % 10
     ...     np.savez(f"{folder}/mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    ...     read_mnist(f"{folder}/mnist.npz")["x_train"].shape
+    ...     train, test = read_mnist(f"{folder}/mnist.npz")
+    >>> train.x.shape
     (120, 28, 28, 1)
     """
     mend = "Delete the file to have it downloaded again, or put a whole copy in its place."
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {f"{kind}_{part}": file[f"{kind}_{part}"] for part in ("train", "test") for kind in "xy"}
+            parts = {part: Part(file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test")}
     except Exception as error:  # NumPy, zipfile and zlib raise many kinds for a damaged file
         raise DataError(f"{path}: not a readable mnist.npz ({error}). {mend}") from error
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    for part, (x, y) in parts.items():
         digits, counts = np.unique(y, return_counts=True)
         fine = x.dtype == np.uint8 and x.shape == (y.size, 28, 28) and y.ndim == 1 and y.dtype.kind in "iu"
         if not fine or digits.tolist() != list(range(10)) or counts.min() < 12:  # 12: one of each for validation
@@ -169,8 +169,7 @@ def read_mnist(path):
                 f"{path}: x_{part} is {x.dtype} {x.shape}, and y_{part} {y.dtype} {y.shape}; wanted uint8 (n, 28, 28) "
                 f"and n integers, each digit from 0 to 9 at least 12 times. {mend}"
             )
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = x[..., None], y.astype("int64")
-    return arrays
+    return [Part(x[..., None], y.astype("int64")) for x, y in parts.values()]
 
 
 def _load_digits(seed):
@@ -190,7 +189,16 @@ def _load_digits(seed):
     first_test = len(y) - len(y) // 5
     train, test = Part(x[:first_test], y[:first_test]), Part(x[first_test:], y[first_test:])
     source = "scikit-learn's load_digits, enlarged to 28x28"
-    return _cut_validation("digits", train, test, share=1 / 6, class_names=_DIGITS, source=source, seed=seed)
+    return _cut_validation("digits", source, train, test, share=1 / 6, seed=seed)
+
+
+def _load_docstrings(seed):
+    """The documented rows, split by a stable hash, so that `seed` changes nothing here."""
+    table = docstrings().dropna(subset=["text"])
+    part = stable_part(table["library"] + "/" + table["module"])
+    table["reason"] = twins(part, table.pop("cluster").to_numpy())
+    stays, about = table["reason"] == "", {"name": "docstrings", "source": loaded()["docstrings"]}
+    return announce(assemble(table[stays], part[stays], x="text", y="library", removed=table[~stays], **about))
 
 
 def _load_cifar10(seed):
@@ -200,11 +208,10 @@ def _load_cifar10(seed):
         with zipfile.ZipFile(path) as photos:
             names = pd.Series(sorted(name for name in photos.namelist() if name.endswith(".jpg")))
             x = read_images([BytesIO(photos.read(name)) for name in names], (32, 32))
-        part, label = names.str.split("/").str[-3:-1].str
-        y, classes = label.factorize(sort=True)
-        train, test = (Part(x[part == which], y[part == which]) for which in ("train", "test"))
-        about = {"class_names": classes.tolist(), "source": path.name, "seed": seed}
-        return _cut_validation("cifar10", train, test, share=0.1, **about)
+        found = names.str.extract("/(?P<part>train|test)/(?P<label>[^/]+)/[^/]+$")
+        y, classes = found["label"].factorize(sort=True)
+        train, test = (Part(x[rows], y[rows]) for rows in (found["part"] == "train", found["part"] == "test"))
+        return _cut_validation("cifar10", path.name, train, test, share=0.1, seed=seed, class_names=classes.tolist())
     except Exception as error:  # zipfile, zlib, Pillow and scikit-learn raise many kinds
         raise DataError(f"{path}: not {what} ({error}). Put a whole copy there.") from error
 

@@ -23,7 +23,7 @@ def installed():
 
 
 def test_the_docstrings_of_the_installed_packages(installed, record_property):
-    table, seconds = corpus
+    table, seconds = installed
     record_property("seconds", round(seconds, 1))
     assert table.columns.tolist() == ["library", "module", "name", "kind", "text", "cluster"]
     assert {"numpy", "pandas", "scikit-learn", "keras", "keras-hub", "tensorflow"} <= set(table["library"])
