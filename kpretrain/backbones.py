@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from . import data, presets, text
+from . import data, files, presets, text
 
 _SIDE = 224  # pixels, for a preset that does not say its size
 
@@ -165,7 +165,7 @@ def _find(name):
         model = presets.load(str(name))  # after checking each file
         return str(folder), getattr(model, "backbone", model), presets.manifest(str(name))["seconds"]
     local = Path(name).is_dir()
-    if not local and data.offline():
+    if not local and files.offline():
         raise presets.PresetError(
             f"No preset {str(name)!r} on this machine, and KPRETRAIN_OFFLINE=1 forbids the network; there are: "
             f"{', '.join(presets.available())}. Name one of them, or a folder."

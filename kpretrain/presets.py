@@ -11,7 +11,8 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from .data import cache_folder, loaded
+from .data import loaded
+from .files import cache_folder
 from .paths import ROOT
 from .session import run_facts
 

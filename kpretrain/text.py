@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import clean, data
+from .files import cached_table
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # their numbers are 0 to 4 in every vocabulary of the course
 PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL))
@@ -47,12 +48,12 @@ def _split_corpus():
     table["line"] = summary_line(table["text"])
     table["part"] = data.stable_part(table["library"] + "/" + table["module"])
     key = hashlib.sha256("\n".join(table["line"]).encode()).hexdigest()[:16]
-    lines = data._cached_table(
+    lines = cached_table(
         f"lines-{key}.parquet", lambda: pd.DataFrame({"cluster": clean.duplicates(table["line"].tolist())})
     )
     table["line_cluster"] = lines["cluster"].to_numpy()
     part = table["part"].to_numpy()
-    reasons = [data._twins(part, table[column].to_numpy()) for column in ("cluster", "line_cluster")]
+    reasons = [data.twins(part, table[column].to_numpy()) for column in ("cluster", "line_cluster")]
     table["twin"] = np.where(reasons[0] != "", reasons[0], reasons[1])
     return table
 
@@ -99,8 +100,9 @@ def load_lines():
     rows.loc[(rank >= _MOST_LINES) & (rows["part"] != "train"), "reason"] = f"beyond {_MOST_LINES} of its library"
     removed = pd.concat([noise.removed, rows[rows["reason"] != ""]])[["library", "text", "reason"]]
     rows = rows[rows["reason"] == ""]
-    source = f"the summary lines of {data._loaded['docstrings']}"
-    return data._announce(data._dataset("lines", rows, rows["part"].to_numpy(), "text", "library", source, removed))
+    about = {"name": "lines", "source": f"the summary lines of {data.loaded()['docstrings']}"}
+    part = rows["part"].to_numpy()
+    return data.announce(data.assemble(rows, part, x="text", y="library", removed=removed, **about))
 
 
 # ---------------------------------------------------------------- vocabulary and rows

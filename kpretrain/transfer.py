@@ -21,7 +21,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import data, source
+from . import files, source
 from .fingerprint import blueprint, fingerprint, rows_fingerprint
 
 _STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
@@ -184,7 +184,7 @@ class Features(TransformerMixin, BaseEstimator):
             return features
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with data.replacing(path) as temporary, temporary.open("wb") as file:
+            with files.replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, features, allow_pickle=False)
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except OSError as error:
@@ -204,7 +204,7 @@ class Features(TransformerMixin, BaseEstimator):
         except TypeError as error:
             print(f"Features: computed without the cache. {error}")
             return None
-        return data.cache_folder() / "features" / f"{key}.npy"
+        return files.cache_folder() / "features" / f"{key}.npy"
 
 
 class FineTune(ClassifierMixin, BaseEstimator):

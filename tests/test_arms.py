@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 from kpretrain import arms, backbones, data
 from kpretrain.comparison import compare
-from kpretrain.data import Dataset, Part
+from kpretrain.data import Dataset, Part, images
 from kpretrain.fingerprint import fingerprint
 from kpretrain.transfer import Features, FineTune
 
@@ -187,8 +187,8 @@ def test_the_tuned_tfidf_chooses_what_fits_the_rows():
 
 def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monkeypatch, capsys):
     named(monkeypatch, 90.0)
-    opened, real = [], data._open_image
-    monkeypatch.setattr(data, "_open_image", lambda path: opened.append(path) or real(path))
+    opened, real = [], images.open_image
+    monkeypatch.setattr(images, "open_image", lambda path: opened.append(path) or real(path))
     dataset = on_disk(squares(), tmp_path)
     found = arms.images(dataset, "tiny", updates=10)
     assert list(found) == ["pixels", "scratch", "frozen random", "frozen", "fine-tuned"]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from kpretrain import backbones, data
+from kpretrain.data import images as image_files
 from kpretrain.presets import PresetError
 from kpretrain.transfer import Features, FineTune
 
@@ -42,8 +43,8 @@ def files(folder, images):
 @pytest.fixture
 def decoded(monkeypatch):
     """The paths that were decoded."""
-    found, real = [], data._open_image
-    monkeypatch.setattr(data, "_open_image", lambda path: found.append(str(path)) or real(path))
+    found, real = [], image_files.open_image
+    monkeypatch.setattr(image_files, "open_image", lambda path: found.append(str(path)) or real(path))
     return found
 
 
@@ -78,7 +79,7 @@ def test_a_file_is_decoded_once_until_it_changes(tmp_path, decoded, monkeypatch)
         files(tmp_path, picture)
         os.utime(paths[0], (1, 1))
         np.testing.assert_array_equal(data.read_images_once(paths[:1], (20, 20)), picture)
-    monkeypatch.setattr(data, "_MOST_REMEMBERED", 0)
+    monkeypatch.setattr(image_files, "_MOST_REMEMBERED", 0)
     for _ in range(2):
         data.read_images_once(paths, (10, 10))
     assert len(decoded) == 2 + 6

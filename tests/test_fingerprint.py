@@ -17,11 +17,12 @@ import scipy.special
 from keras import layers
 from sklearn.linear_model import LogisticRegression
 
+import kpretrain
 from kpretrain import data
 from kpretrain import fingerprint as names
 from kpretrain.fingerprint import fingerprint
 
-ROOT = os.path.dirname(os.path.dirname(data.__file__))
+ROOT = os.path.dirname(os.path.dirname(kpretrain.__file__))
 
 
 def make_encoder(statistics=True):

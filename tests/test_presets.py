@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kpretrain import data, objectives, presets
+from kpretrain import objectives, presets
 
 ABOUT = {"command": "python -m demo --seed 3", "data": {"mnist": "55,000 images"}, "metric": {"probe, %": 96.25}}
 ROWS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
@@ -180,7 +180,7 @@ def kept(tmp_path, monkeypatch):
     """The folder in which a command keeps what it trained."""
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KPRETRAIN_RECORD", "the command")
-    monkeypatch.setattr(data, "_loaded", {"mnist": "a file"})
+    monkeypatch.setattr(presets, "loaded", lambda: {"mnist": "a file"})
     return tmp_path / "cache" / "presets"
 
 
@@ -238,7 +238,7 @@ def test_what_was_kept_is_not_taken_after_a_change(tmp_path, kept, capsys, monke
         assert again(tmp_path, training_on(ROWS), capsys)[2] and not again(tmp_path, training_on(+ROWS), capsys)[2]
         train = training_on(ROWS + 1)
     elif change == "name of data":
-        monkeypatch.setitem(data._loaded, "mnist", "another file")
+        monkeypatch.setattr(presets, "loaded", lambda: {"mnist": "another file"})
     elif change == "command":
         monkeypatch.setenv("KPRETRAIN_RECORD", "another command")
     else:

@@ -113,7 +113,7 @@ def test_what_was_held_back_is_shown_when_the_start_fails():
 
 def test_stamp_names_the_data(monkeypatch, capsys):
     monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 4, "backend": "jax"})
-    monkeypatch.setattr("kpretrain.data._loaded", {"mnist": "a file", "docstrings": "nine libraries"})
+    monkeypatch.setattr("kpretrain.data.loaded", lambda: {"mnist": "a file", "docstrings": "nine libraries"})
     session.stamp()
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == ["data: mnist from a file", "data: docstrings from nine libraries"]

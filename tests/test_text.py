@@ -333,7 +333,7 @@ def fake(monkeypatch, tmp_path):
     assert test[0] != twins[0] and table["cluster"].duplicated().sum() == 1 and len(test) > 15
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path))
     monkeypatch.setattr(data, "docstrings", lambda: table.drop(columns="part"))
-    monkeypatch.setitem(data._loaded, "docstrings", "4 installed libraries (versions 0123)")
+    monkeypatch.setattr(data, "loaded", lambda: {"docstrings": "4 installed libraries (versions 0123)"})
     return table
 
 
@@ -356,7 +356,7 @@ def test_the_corpus_keeps_the_order_of_the_modules(fake):
 
 
 def test_no_package_of_the_corpus(monkeypatch):
-    monkeypatch.setattr(data, "_package_folder", lambda name: None)
+    monkeypatch.setattr("kpretrain.data.corpus.LIBRARIES", {"not_there": "x"})
     for load in (text.load_corpus, text.load_lines):
         with pytest.raises(data.DataError, match="pip install"):
             load()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from .. import data
+from .. import files
 
 _bets_in_memory = {}  # those that could not be written
 
@@ -16,7 +16,7 @@ _bets_in_memory = {}  # those that could not be written
 def bets_file():
     """Return the path of the file that keeps the bets."""
     named = os.environ.get("KPRETRAIN_BETS")
-    return Path(named).expanduser() if named else data.cache_folder() / "bets.json"
+    return Path(named).expanduser() if named else files.cache_folder() / "bets.json"
 
 
 def _stored_bets():
@@ -40,7 +40,7 @@ def _write_bet(question, entry):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two notebooks may bet at once: each takes the other's bets along.
-        with FileLock(f"{path}.lock", timeout=10), data.replacing(path) as temporary:
+        with FileLock(f"{path}.lock", timeout=10), files.replacing(path) as temporary:
             temporary.write_text(json.dumps(_stored_bets() | {question: entry}, indent=1), encoding="utf8")
         _bets_in_memory.pop(question, None)
     except OSError as error:

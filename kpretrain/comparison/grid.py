@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..arms import Arm
-from ..data import cache_folder, replacing
+from ..files import cache_folder, replacing
 from ..session import run_facts, version
 from . import words
 from .report import Comparison

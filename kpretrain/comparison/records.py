@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data import replacing
+from ..files import replacing
 from . import words
 
 _FACTS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import arms as standard
-from .. import data, notebook
+from .. import data, files, session
 from ..comparison import compare, label_sizes, per_class, round_time
 from . import answer
 
@@ -84,7 +84,7 @@ def run(
     """
     started, path, out = time.perf_counter(), Path(path), Path(out)
     _refuse_unwritable("--out", out)
-    _refuse_unwritable("the cache folder", data.cache_folder())
+    _refuse_unwritable("the cache folder", files.cache_folder())
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"
@@ -93,11 +93,11 @@ def run(
     dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
-    notebook.setup()
+    session.setup()
     arms, note = _arms(kind, dataset, encoder, baseline, updates)
     notes = [line for line in (*notes, why, note) if line]
     _say(*notes)
-    folder = data.cache_folder() / "compare"
+    folder = files.cache_folder() / "compare"
     draws, stopped = _draws(arms, dataset, chosen, seeds, minutes, started, folder)
     if not draws:
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def run(
     command = " ".join(words)
     comparison.save(out / "comparison.json", name=path.name, title=path.name, command=command)
     seconds, sentence = time.perf_counter() - started, answer.sentence(comparison, dataset, kind)
-    with data.replacing(out / "index.html") as temporary:
+    with files.replacing(out / "index.html") as temporary:
         temporary.write_text(answer.report(comparison, dataset, sentence, notes, command, seconds), encoding="utf8")
     costs = answer.costs(comparison).to_string(index=False)
     _say("", sentence, "", comparison.summary().to_string(), "", answer.verdict(comparison), "", costs)

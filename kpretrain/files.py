@@ -1,0 +1,118 @@
+"""Files that outlive a process: written whole or not at all, and the folder where what can be built again is kept."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+import pandas as pd
+import platformdirs
+
+
+def offline():
+    """Tell whether `KPRETRAIN_OFFLINE` forbids the network.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", KPRETRAIN_OFFLINE="1"):
+    ...     offline()
+    True
+    """
+    return os.environ.get("KPRETRAIN_OFFLINE", "") not in ("", "0")
+
+
+def cache_folder():
+    """Return the folder for cached files, `$KPRETRAIN_CACHE` or the user's cache folder; it may not exist yet.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", KPRETRAIN_CACHE="a_folder"):
+    ...     cache_folder().name
+    'a_folder'
+    """
+    return Path(os.environ.get("KPRETRAIN_CACHE") or platformdirs.user_cache_dir("kpretrain", appauthor=False))
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary name beside `path`, moved into place only if the block succeeds.
+
+    Two processes may do this at once: each writes its own file, and the last move wins whole.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its folder must exist.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "scores.txt") as temporary:
+    ...         _ = temporary.write_text("0.93")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['scores.txt']
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cached_table(file_name, build):
+    """Read a table from the cache folder, or build it and keep it there.
+
+    A cached file that cannot be read, and a cache that cannot be written, are told in a line; the table comes anyway.
+
+    Parameters
+    ----------
+    file_name : str
+        It ends in `.parquet`, and should hold a key of everything that the table depends on.
+    build : callable
+        Takes nothing and returns the pandas.DataFrame.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", KPRETRAIN_CACHE=folder):
+    ...     built = cached_table("squares.parquet", lambda: pd.DataFrame({"square": [1, 4, 9]}))
+    ...     again = cached_table("squares.parquet", build=None)
+    >>> again["square"].tolist()
+    [1, 4, 9]
+    """
+    path = cache_folder() / file_name
+    try:
+        return pd.read_parquet(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # the first time
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        print(f"{path}: the cached table cannot be read ({type(error).__name__}); building it again.")
+    table = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            table.to_parquet(temporary)
+    except OSError as error:
+        print(
+            f"{path.parent}: the cache cannot be written ({error.strerror}), so this will be built again next time. "
+            "Set KPRETRAIN_CACHE to a folder that can."
+        )
+    return table
