@@ -13,7 +13,15 @@ PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL))
 
 
 class TextError(ValueError):
-    """A text, vocabulary or length that cannot be used; the message names the mend."""
+    """A text, vocabulary or length that cannot be used; the message names the mend.
+
+    Examples
+    --------
+    >>> mask(np.array([[CLS, 11, SEP]]), 20, rate=2)
+    Traceback (most recent call last):
+        ...
+    kpretrain.masks.TextError: rate is 2; set it above 0 and to 1 at most, for instance 0.15.
+    """
 
 
 def bert_inputs(rows):
@@ -36,6 +44,11 @@ class Masked(NamedTuple):
 
     `rows` int32 (n, t), the altered tokens; `positions` int32 (n, p), ascending; `labels` int32 (n, p), the tokens that
     stood there; `weights` float32 (n, p), 0 where a row has fewer than p masks.
+
+    Examples
+    --------
+    >>> mask(np.array([[CLS, 11, 12, SEP], [CLS, 11, SEP, PAD]]), 20, rate=1, random=0).weights.tolist()
+    [[1.0, 1.0], [1.0, 0.0]]
     """
 
     rows: np.ndarray

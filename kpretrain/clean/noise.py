@@ -116,7 +116,14 @@ def _string(value):
 
 
 class Cleaned(NamedTuple):
-    """What a cleaning step kept, and what it took out: `removed` has a further column, `reason`."""
+    """What a cleaning step kept, and what it took out: `removed` has a further column, `reason`.
+
+    Examples
+    --------
+    >>> kept, removed = remove_noise(pd.DataFrame({"text": ["A whole short sentence.", "x = 1"]}))
+    >>> len(kept), removed["reason"].tolist()
+    (1, ['not language'])
+    """
 
     kept: pd.DataFrame
     removed: pd.DataFrame

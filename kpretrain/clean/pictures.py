@@ -25,6 +25,12 @@ class ImagePrint(NamedTuple):
         The same for the same mode, size and pixels.
     grey : ndarray of float32, shape (256,)
         The picture as 16 x 16 grey values with mean 0 and standard deviation 1; all 0 where it has too little contrast.
+
+    Examples
+    --------
+    >>> digest, grey = image_print(PIL.Image.new("L", (40, 40), "white"))
+    >>> len(digest), grey.shape, bool(grey.any())
+    (64, (256,), False)
     """
 
     digest: bytes
