@@ -1,39 +1,41 @@
-"""Language: summary lines and corpus, a WordPiece vocabulary, packed rows, BERT's masks, and the floors of a score.
+"""Language: summary lines and corpus, a WordPiece vocabulary, packed rows, inputs and encoder; the masks of masks.py.
 
-Shape letters: n rows or texts, t tokens in a row, p masked positions in a row, d features, V words in the vocabulary.
+Shape letters: n rows or texts, t tokens in a row, d features.
 """
+
+# ruff: noqa: F401  the names of masks.py are read as kp.text.mask, too
 
 import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+import tokenizers
 
 from . import clean, data
 from .files import cached_table
+from .masks import CLS, MASK, PAD, SEP, SPECIAL, UNK, MaskedRows, TextError, bert_inputs, floors, mask, masked_inputs
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # their numbers are 0 to 4 in every vocabulary of the course
-PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL))
 GIVEAWAYS = r"\b(numpy|np|scipy|pandas|pd|scikit.?learn|sklearn|matplotlib|pyplot|tensorflow|tf|keras\w*)\b"
 _TOO_SMALL = ("keras-cv",)  # too few distinct summary lines
-_MOST_LINES = (
-    250  # of one library in the test and in the validation part: tensorflow has as many as all others together
-)
-
-
-class TextError(ValueError):
-    """A text, vocabulary or length that cannot be used; the message names the mend."""
+_MOST_LINES = 250  # of a library in test and in validation: tensorflow has as many as all others together
 
 
 # ---------------------------------------------------------------- the corpus and its summary lines
 
 
 def summary_line(text):
-    """Return the first paragraph of each docstring without library names (pandas Series of str; missing stays so)."""
+    """Return the first paragraph of each docstring without library names (pandas Series of str; missing stays so).
+
+    Examples
+    --------
+    >>> summary_line(pd.Series(["The mean of a NumPy\\narray.\\n\\nMore about it."])).tolist()
+    ['The mean of a array.']
+    """
     paragraphs = text.str.strip().str.split(r"\n\s*\n", n=1, regex=True).str[0]
     return clean.normalise_text(paragraphs.str.replace(GIVEAWAYS, " ", case=False, regex=True))
 
@@ -71,6 +73,10 @@ def load_corpus():
     ------
     DataError
         If none of the packages is installed.
+
+    Examples
+    --------
+    >>> train, validation = load_corpus()  # doctest: +SKIP
     """
     table = _split_corpus()
     table = table[table["twin"] == ""]
@@ -86,14 +92,22 @@ def load_lines():
         `x` holds strings without the names of libraries, one of each cluster of near duplicates; `y` one of eight
         libraries. The parts are those of `load_corpus`, by module; validation and test hold at most 250 lines of a
         library.
+
+    Raises
+    ------
+    DataError
+        If none of the packages is installed.
+
+    Examples
+    --------
+    >>> load_lines().class_names[:3]  # doctest: +SKIP
+    ['keras', 'keras-hub', 'matplotlib']
     """
     table = _split_corpus().drop(columns=["text", "cluster"]).rename(columns={"line": "text"})
     noise = clean.remove_noise(table, "text")
     rows = noise.kept[~noise.kept["library"].isin(_TOO_SMALL)].rename(columns={"twin": "reason"})
-    again = (rows["reason"] == "") & rows[rows["reason"] == ""].duplicated("line_cluster").reindex(
-        rows.index, fill_value=False
-    )
-    rows.loc[again, "reason"] = "duplicate of a row of its part"
+    free = rows[rows["reason"] == ""]
+    rows.loc[free.index[free.duplicated("line_cluster")], "reason"] = "duplicate of a row of its part"
     order = [hashlib.sha256(text.encode()).hexdigest() for text in rows["text"]]
     rows = rows.assign(order=order).sort_values("order")
     rank = rows[rows["reason"] == ""].groupby(["part", "library"]).cumcount().reindex(rows.index, fill_value=0)
@@ -134,9 +148,13 @@ def train_vocabulary(texts, size=8000):
     References
     ----------
     M. Schuster, K. Nakajima (2012), Japanese and Korean voice search, ICASSP.
-    """
-    import tokenizers
 
+    Examples
+    --------
+    >>> words = train_vocabulary(["return the mean", "return the means"], 40)
+    >>> words[:5] == list(SPECIAL), "return" in words
+    (True, True)
+    """
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not any(text.strip() for text in texts):
         raise TextError("The corpus is empty. Give the texts of the train part; `load_corpus()` reads the docstrings.")
@@ -164,8 +182,6 @@ def train_vocabulary(texts, size=8000):
 
 
 def _normalizer():
-    import tokenizers
-
     steps = tokenizers.normalizers
     return steps.Sequence([steps.BertNormalizer(lowercase=True), steps.NFKC()])
 
@@ -190,9 +206,13 @@ def fast_tokenizer(vocabulary):
     ------
     TextError
         If the vocabulary does not begin with `[PAD]`, or lacks another one of `SPECIAL`.
-    """
-    import tokenizers
 
+    Examples
+    --------
+    >>> fast = fast_tokenizer([*SPECIAL, "mean", "##s", "the"])
+    >>> fast.encode("The MEANS of").ids
+    [7, 5, 6, 1]
+    """
     if not vocabulary or vocabulary[PAD] != SPECIAL[PAD] or not set(SPECIAL) <= set(vocabulary):
         begins = ", ".join(vocabulary[:5])
         raise TextError(f"A vocabulary begins with [PAD] and holds {', '.join(SPECIAL)}; this one begins {begins}.")
@@ -225,6 +245,11 @@ def pack(texts, tokenizer, length):
     ------
     TextError
         If there are no tokens, `length` has no room for a text, or the vocabulary is none of `train_vocabulary`.
+
+    Examples
+    --------
+    >>> pack(["the mean", "means"], fast_tokenizer([*SPECIAL, "mean", "##s", "the"]), 5).tolist()
+    [[2, 7, 5, 3, 5], [2, 6, 3, 0, 0]]
     """
     _check_length(length)
     if [tokenizer.token_to_id(token) for token in SPECIAL] != list(range(len(SPECIAL))):
@@ -254,6 +279,17 @@ class Inputs:
         From `fast_tokenizer`.
     length : int
         Tokens in a row, t; a longer text is cut, a shorter one padded.
+
+    Raises
+    ------
+    TextError
+        If the length has no room for a text.
+
+    Examples
+    --------
+    >>> inputs = Inputs(fast_tokenizer([*SPECIAL, "mean", "##s", "the"]), 5)
+    >>> inputs(["the", "the mean means"])["token_ids"].tolist()
+    [[2, 7, 3, 0, 0], [2, 7, 5, 5, 3]]
     """
 
     tokenizer: Any
@@ -274,176 +310,6 @@ class Inputs:
         return bert_inputs(rows)
 
 
-def bert_inputs(rows):
-    """Rows of token numbers (n, t) -> the dict that keras_hub's BERT reads."""
-    return {
-        "token_ids": rows,
-        "padding_mask": (rows != PAD).astype("int32"),
-        "segment_ids": np.zeros_like(rows),
-    }
-
-
-# ---------------------------------------------------------------- masks
-
-
-class Masked(NamedTuple):
-    """Rows with masks in them.
-
-    `rows` int32 (n, t), the altered tokens; `positions` int32 (n, p), ascending; `labels` int32 (n, p), the tokens that
-    stood there; `weights` float32 (n, p), 0 where a row has fewer than p masks.
-    """
-
-    rows: np.ndarray
-    positions: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-
-
-def mask(rows, vocabulary_size, rate=0.15, *, random=None):
-    """Choose tokens to be predicted, as BERT does, and hide most of them.
-
-    In each row `rate` of the ordinary tokens are chosen, rounded, and at least one; never a special token. Of the
-    chosen ones 80 % become `[MASK]`, 10 % a random ordinary token, 10 % stay.
-
-    Parameters
-    ----------
-    rows : int array (n, t)
-    vocabulary_size : int
-        V.
-    rate : float
-        Above 0, at most 1.
-    random : numpy.random.Generator or int, optional
-        A new mask for each epoch needs a generator that goes on; a number gives the same masks each time.
-
-    Returns
-    -------
-    Masked
-
-    Raises
-    ------
-    TextError
-        If a token is outside the vocabulary, or the rate is not above 0 and at most 1.
-
-    References
-    ----------
-    J. Devlin et al. (2018), BERT, https://arxiv.org/abs/1810.04805.
-    """
-    random = np.random.default_rng(random)
-    rows = np.asarray(rows)
-    if not 0 < rate <= 1:
-        raise TextError(f"rate is {rate!r}; set it above 0 and to 1 at most, for instance 0.15.")
-    if rows.size and (rows.max() >= vocabulary_size or rows.min() < 0):
-        raise TextError(
-            f"Token {rows.max() if rows.max() >= vocabulary_size else rows.min()} is outside the vocabulary of "
-            f"{vocabulary_size:,}. Use the tokenizer and the model of the same preset."
-        )
-    ordinary = rows >= len(SPECIAL)
-    count = ordinary.sum(axis=1)
-    count = np.where(count > 0, np.maximum(1, np.rint(rate * count)), 0).astype(int)
-    most = max(1, count.max(initial=0))
-    keys = random.random(rows.shape, dtype="float32")
-    keys[~ordinary] = 2  # after all others
-    chosen = np.argpartition(keys, min(most, rows.shape[1]) - 1, axis=1)[:, :most]
-    if (count < most).any():  # the lowest keys first, so that a row with fewer masks takes them from the front
-        chosen = np.take_along_axis(chosen, np.take_along_axis(keys, chosen, axis=1).argsort(axis=1), axis=1)
-    weights = np.arange(most) < count[:, None]
-    positions = np.where(weights, chosen, rows.shape[1])
-    positions.sort(axis=1)
-    weights, positions = positions < rows.shape[1], np.where(positions < rows.shape[1], positions, 0)
-    labels = np.take_along_axis(rows, positions, axis=1)
-    draw = random.random(positions.shape, dtype="float32")  # one draw decides among the three, or they would overlap
-    others = random.integers(len(SPECIAL), vocabulary_size, positions.shape)
-    new = np.where(draw < 0.8, MASK, np.where(draw < 0.9, others, labels))
-    altered = rows.astype("int32")
-    row_numbers = np.arange(len(rows))[:, None].repeat(positions.shape[1], axis=1)
-    altered[row_numbers[weights], positions[weights]] = new[weights]
-    return Masked(altered, positions.astype("int32"), labels.astype("int32"), weights.astype("float32"))
-
-
-def masked_inputs(masked):
-    """Return (inputs, labels, weights) for `fit` or `evaluate` of a `keras_hub.models.BertMaskedLM`."""
-    inputs = bert_inputs(masked.rows) | {"mask_positions": masked.positions}
-    return inputs, masked.labels, masked.weights
-
-
-class MaskedRows(keras.utils.PyDataset):
-    """Batches for `fit`: rows in a new order and with new masks in each epoch.
-
-    Every batch is full and has the same shapes, so that the model is traced once.
-
-    Parameters
-    ----------
-    rows : int32 array (n, t)
-        From `pack`.
-    vocabulary_size : int
-    batch_size : int
-        At most n.
-    rate : float
-        As in `mask`.
-    steps : int, optional
-        Batches in an epoch of `fit`; None is one pass over the rows, but for those that fill no batch. Passes follow
-        each other without a gap.
-    seed : int
-        Draws order and masks.
-    """
-
-    def __init__(self, rows, vocabulary_size, *, batch_size=64, rate=0.15, steps=None, seed=0):
-        super().__init__()
-        if not 1 <= batch_size <= len(rows):
-            raise TextError(f"batch_size is {batch_size}, and there are {len(rows):,} rows: set it from 1 to that.")
-        self.rows, self.vocabulary_size, self.rate = rows, vocabulary_size, rate
-        self.batch_size, self.steps, self.seed = batch_size, steps or len(rows) // batch_size, seed
-        self.masks = max(1, round(rate * (rows >= len(SPECIAL)).sum(axis=1).max()))  # p
-        self.epoch = 0
-
-    def __len__(self):
-        return self.steps
-
-    def __getitem__(self, index):
-        """Return (inputs, labels, weights) of batch `index`; the same ones whenever it is asked for in an epoch."""
-        step = self.epoch * self.steps + index
-        a_pass, batch = divmod(step, len(self.rows) // self.batch_size)
-        order = np.random.default_rng([self.seed, a_pass]).permutation(len(self.rows))
-        chosen = self.rows[order[batch * self.batch_size :][: self.batch_size]]
-        masked = mask(chosen, self.vocabulary_size, self.rate, random=np.random.default_rng([self.seed, 1, step]))
-        missing = ((0, 0), (0, self.masks - masked.positions.shape[1]))
-        return masked_inputs(Masked(masked.rows, *(np.pad(part, missing) for part in masked[1:])))
-
-    def on_epoch_end(self):
-        """Go on to new masks."""
-        self.epoch += 1
-
-
-def floors(rows, masked, vocabulary_size):
-    """Tell what a model scores on masked rows that has learned nothing but the frequencies of words.
-
-    Parameters
-    ----------
-    rows : int array (n, t)
-        Of train.
-    masked : Masked
-        Of validation, always the same one.
-    vocabulary_size : int
-        V.
-
-    Returns
-    -------
-    dict of float
-        "uniform loss", ln V nats; "unigram loss", the cross-entropy of the masked tokens under the frequencies in
-        `rows` (each count one higher, so that none is zero); "unigram accuracy", from 0 to 1, of always saying the
-        commonest.
-    """
-    ordinary = rows[rows >= len(SPECIAL)]
-    counts = np.bincount(ordinary, minlength=vocabulary_size).astype(float)
-    counts[len(SPECIAL) :] += 1
-    wanted = masked.labels[masked.weights > 0]
-    return {
-        "uniform loss": float(np.log(vocabulary_size)),
-        "unigram loss": float(-np.log((counts / counts.sum())[wanted]).mean()),
-        "unigram accuracy": float((wanted == counts.argmax()).mean()),
-    }
-
-
 # ---------------------------------------------------------------- encoders, and what a preset has seen
 
 
@@ -459,6 +325,14 @@ def sentence_encoder(backbone):
     -------
     keras.Model
         What `Inputs` gives, (n, t) each -> (n, d) float32.
+
+    Examples
+    --------
+    >>> import keras_hub
+    >>> backbone = keras_hub.models.BertBackbone(8, 1, 2, 4, 8, max_sequence_length=5)
+    >>> inputs = Inputs(fast_tokenizer([*SPECIAL, "mean", "##s", "the"]), 5)
+    >>> sentence_encoder(backbone).predict(inputs(["the mean", "means"]), verbose=0).shape
+    (2, 4)
     """
     states = keras.ops.cast(backbone.output["sequence_output"], "float32")  # (n, t, d)
     real = keras.ops.cast(keras.ops.expand_dims(backbone.input["padding_mask"], -1), "float32")  # (n, t, 1)
@@ -467,12 +341,24 @@ def sentence_encoder(backbone):
 
 
 def hashes(texts):
-    """Return four bytes of each text's SHA-256 as one base64 string, for a preset's manifest; case does not count."""
+    """Return four bytes of each text's SHA-256 as one base64 string, for a preset's manifest; case does not count.
+
+    Examples
+    --------
+    >>> hashes(["A text", "a TEXT"])
+    'c0GU7Q=='
+    """
     return base64.b64encode(b"".join(sorted({_four_bytes(text) for text in texts}))).decode()
 
 
 def seen(texts, hashes):
-    """Tell which texts are among those of `hashes(...)`: bool array (n,). One in 100,000 may be so by accident."""
+    """Tell which texts are among those of `hashes(...)`: bool array (n,). One in 100,000 may be so by accident.
+
+    Examples
+    --------
+    >>> seen(["a text", "another"], hashes(["A text"])).tolist()
+    [True, False]
+    """
     stored = base64.b64decode(hashes)
     known = {stored[start : start + 4] for start in range(0, len(stored), 4)}
     return np.array([_four_bytes(text) in known for text in texts], bool)

@@ -16,7 +16,7 @@ from scipy.stats import chisquare
 from test_notebooks import ROOT, definitions
 
 import kpretrain as kp
-from kpretrain import clean, data, presets, text, transfer
+from kpretrain import clean, data, masks, presets, text, transfer
 from kpretrain.fingerprint import fingerprint
 from kpretrain.text import CLS, MASK, PAD, SEP, SPECIAL, UNK, TextError
 
@@ -250,7 +250,7 @@ def test_a_batch_that_cannot_be_filled(few, batch_size):
 
 def test_floors_by_hand():
     rows = np.array([[CLS, 5, 5, 5, 6, SEP, PAD]])  # of V = 8: three 5, one 6, no 7
-    masked = text.Masked(
+    masked = masks.Masked(
         rows=rows,
         positions=np.array([[1, 2], [1, 0]], "int32"),
         labels=np.array([[5, 7], [6, CLS]], "int32"),

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from nbconvert import HTMLExporter
 
-from ..results import STORED
 from ..files import replacing
+from ..results import STORED
 from .doctor import cores, installed
 from .page import render_notebook, render_page
 from .progress import duration
