@@ -79,7 +79,7 @@ def home(value):
     """
     if isinstance(value, types.ModuleType):
         return value.__name__
-    if hasattr(value, "__globals__"):
+    if isinstance(value, types.FunctionType):
         return value.__globals__.get("__name__")
     return (value if isinstance(value, type) else type(value)).__module__
 
