@@ -101,8 +101,8 @@ def _body(array):
     return memoryview(np.ascontiguousarray(array).reshape(-1).view("uint8")) if array.size else b""
 
 
-def _hash(*parts):
-    digest = hashlib.sha256()
+def _hash(kind, *parts):
+    digest = hashlib.sha256(kind.encode())
     for part in parts:
         part = part.encode("utf8", "surrogatepass") if isinstance(part, str) else part
         digest.update(len(part).to_bytes(8, "big"))
@@ -121,7 +121,7 @@ class _Walk:
     def whole(self, value):
         parts = [self.describe(value)]
         parts += [self.describe(self.content(code)) for code in self.met]  # which grows
-        return _hash(*parts)
+        return _hash("whole", *parts)
 
     def describe(self, value):
         """sha256 of a value; code of ours stands in it as a number."""

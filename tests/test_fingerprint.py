@@ -544,3 +544,9 @@ def test_sets_of_classes_are_the_same_in_any_order():
             return A
 
     assert fingerprint({A, B}) == fingerprint(dict.fromkeys([B, A]).keys() | set())
+
+
+def test_rows_are_known_by_what_stored_records_hold():
+    """`settings["rows"]` of a record is made of these: another number here, and no stored record can be pooled."""
+    found = [names.rows_fingerprint(rows)[:16] for rows in (np.arange(12, dtype="uint8").reshape(3, 2, 2), ["a", "bc"])]
+    assert found == ["a1e289bfdc8be2d0", "28240bd64f0e9c8a"]
