@@ -17,8 +17,8 @@ import numpy as np
 
 from . import source
 
-_PLAIN = (str, bytes, bool, int, float, type(None), numbers.Number, np.generic, np.dtype)
-_PLAIN = (*_PLAIN, bytearray, memoryview, range, slice, type(...))
+_BYTES = (bytes, bytearray, memoryview)
+_PLAIN = (str, *_BYTES, numbers.Number, type(None), type(...), range, slice, np.generic, np.dtype)
 _CODE = (types.FunctionType, type, types.ModuleType)
 
 
@@ -57,7 +57,10 @@ def fingerprint(value, versions=True):
     Traceback (most recent call last):
     TypeError: <object object at 0x...> has no description that stays the same in another process. Give its class ...
     """
-    return _Walk(versions).whole(value).hex()
+    walk = _Walk(versions)
+    parts = [walk.describe(value)]
+    parts += [walk.describe(walk.content(code)) for code in walk.met]  # which grows
+    return _hash("whole", *parts).hex()
 
 
 def rows_fingerprint(rows):
@@ -111,23 +114,18 @@ def _hash(kind, *parts):
 
 
 class _Walk:
-    """One call of `fingerprint`: describes a value, and all code of ours that it leads to, in the order of meeting."""
+    """One call of `fingerprint`: it describes a value, and numbers all code of ours that it meets on the way."""
 
     def __init__(self, versions):
         self.versions = versions
         self.numbers = {}  # id of a function, class or module of ours -> its place in `met`
         self.met = []  # which also keeps them, so that no other object gets the id
 
-    def whole(self, value):
-        parts = [self.describe(value)]
-        parts += [self.describe(self.content(code)) for code in self.met]  # which grows
-        return _hash("whole", *parts)
-
     def describe(self, value):
         """sha256 of a value; code of ours stands in it as a number."""
         each, kind = self.describe, type(value)
         if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
-            told = value if isinstance(value, bytes | bytearray | memoryview) else repr(value)
+            told = value if isinstance(value, _BYTES) else repr(value)
             return _hash("plain", f"{kind.__module__}.{kind.__qualname__}", told)
         if isinstance(value, _CODE):
             return self.code(value)
@@ -160,15 +158,17 @@ class _Walk:
     def content(self, code):
         """What counts of code of ours, and of the inner function of an installed decorator."""
         if isinstance(code, types.ModuleType):
-            return {name: item for name, item in vars(code).items() if _stands_in(code, name, item)}
+            aside = {name for name, item in vars(code).items() if source.is_memory(code.__name__, name, item)}
+            return {name: item for name, item in vars(code).items() if not (name in aside or _dunder(name))}
         if isinstance(code, type):
             members = {name: item for name, item in vars(code).items() if _written(code, name, item)}
             if dataclasses.is_dataclass(code):
                 told = ("name", "default", "default_factory", "init", "compare", "kw_only")
                 members["fields"] = [[getattr(field, each) for each in told] for field in dataclasses.fields(code)]
             return [code.__qualname__, type(code), code.__bases__, members]
-        cells = [_contents(cell) for cell in code.__closure__ or ()]
-        outside = [code.__defaults__, code.__kwdefaults__, cells]
+        cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
+        filled = {name: cell.cell_contents for name, cell in cells if not repr(cell).endswith(": empty>")}
+        outside = [code.__defaults__, code.__kwdefaults__, filled]
         if not source.is_ours(code):
             return [self.installed(source.home(code), code.__code__.co_qualname), *outside]
         return [source.identity(code), vars(code), source.read_by(code), *outside]
@@ -219,20 +219,8 @@ def _else(value):
     return told
 
 
-def _contents(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
-
-
 def _dunder(name):
     return name.startswith("__") and name.endswith("__")
-
-
-def _stands_in(module, name, item):
-    aside = isinstance(item, types.ModuleType) or source.is_memory(module.__name__, name, item)
-    return not (aside or _dunder(name))
 
 
 def _written(kind, name, item):
