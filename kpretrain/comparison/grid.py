@@ -214,7 +214,7 @@ def _facts(arms, grid, dataset):
         "versions": versions | {"backend": f"{backend} {version(backend)}"},
         "data": {dataset.name: dataset.source},
         "settings": settings,
-        "testclasses_of": {class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
+        "test_classes": {class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
         "notes": {name: arm.note for name, arm in arms.items() if arm.note},
     }
 
