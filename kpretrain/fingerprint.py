@@ -326,9 +326,9 @@ def _plain_json(value):
         ours = "class_name" in node and source.origin(node.get("module")) is None  # it may move to another file
         return {key: item for key, item in node.items() if key != "compile_config" and not (ours and key == "module")}
 
-    config = json.loads(json.dumps(keras.saving.serialize_keras_object(value)), object_hook=plain)
-    text = json.dumps(config, sort_keys=True)
-    names = {name: f'"#{number}"' for number, name in enumerate(dict.fromkeys(re.findall(r'"name": ("[^"]*")', text)))}
+    whole = json.dumps(keras.saving.serialize_keras_object(value))
+    names = {name: f'"#{number}"' for number, name in enumerate(dict.fromkeys(re.findall(r'"name": ("[^"]*")', whole)))}
+    text = json.dumps(json.loads(whole, object_hook=plain), sort_keys=True)
     return re.sub(r'"(\\.|[^"\\])*":?', lambda found: names.get(found[0], found[0]), text)  # with a colon it is a key
 
 
