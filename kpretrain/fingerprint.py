@@ -14,16 +14,12 @@ from pathlib import Path, PurePath
 
 import keras
 import numpy as np
-import scipy.sparse
-from sklearn.base import BaseEstimator
 
 from . import source
 
-_EXACT = (bool, int, float, complex, str, bytes, type(None))
-_PLAIN = (*_EXACT, bytearray, numbers.Number, np.generic, np.dtype, range, slice, type(...))
-_CODE = (types.FunctionType, type)
-# What dataclasses and named tuples write themselves, from fields that count on their own.
-_WRITTEN = re.compile(r"(__create_fn__|recursive_repr|namedtuple)\b")
+_BYTES = (bytes, bytearray, memoryview)
+_PLAIN = (str, *_BYTES, numbers.Number, type(None), type(...), range, slice, np.generic, np.dtype)
+_CODE = (types.FunctionType, type, types.ModuleType)
 
 
 def fingerprint(value, versions=True):
@@ -52,8 +48,19 @@ def fingerprint(value, versions=True):
     ------
     TypeError
         If something in it has no stable description.
+
+    Examples
+    --------
+    >>> fingerprint([1, {"a": "b"}]) == fingerprint([1, {"a": "b"}]) != fingerprint([1, {"a": "c"}])
+    True
+    >>> fingerprint(object())  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: <object object at 0x...> has no description that stays the same in another process. Give its class ...
     """
-    return _Walk(versions).whole(value).hex()
+    walk = _Walk(versions)
+    parts = [walk.describe(value)]
+    parts += [walk.describe(walk.content(code)) for code in walk.met]  # which grows
+    return _hash("whole", *parts).hex()
 
 
 def rows_fingerprint(rows):
@@ -69,20 +76,25 @@ def rows_fingerprint(rows):
     ------
     TypeError
         If an object among them has no stable description.
+
+    Examples
+    --------
+    >>> rows_fingerprint(["a", "bc"]) == rows_fingerprint(("a", "bc")) != rows_fingerprint(["ab", "c"])
+    True
     """
     if not isinstance(rows, list | tuple) or not len(rows) or not isinstance(rows[0], str | PurePath):
         rows = np.asarray(rows)  # but for lists of strings, which would all become as long as the longest
         if rows.dtype.kind in "biufc":
             return _hash("numbers", rows.dtype.kind, repr(rows.shape), _body(rows)).hex()
         if not rows.ndim:
-            return fingerprint(rows.item())
+            return fingerprint(rows.item(), versions=False)
         rows = rows.tolist() if rows.ndim == 1 else list(rows)
     return _hash("rows", *map(_row, rows)).hex()
 
 
 def _row(row):
     if not isinstance(row, str | PurePath):
-        return bytes.fromhex(fingerprint(row))
+        return bytes.fromhex(fingerprint(row, versions=False))
     if os.path.isfile(row):
         return hashlib.sha256(Path(row).read_bytes()).digest()
     return _hash("text", str(row))
@@ -101,219 +113,128 @@ def _hash(kind, *parts):
     return digest.digest()
 
 
-def _name(value):
-    return f"{value.__module__}.{value.__qualname__}"
-
-
 class _Walk:
-    """One call of `fingerprint`: describes a value, then what its code reads, then what that reads."""
+    """One call of `fingerprint`: it describes a value, and numbers all code of ours that it meets on the way."""
 
     def __init__(self, versions):
         self.versions = versions
-        self.known = {}  # id -> function or class of ours; held, so that no other object gets the id
-        self.read = {}  # id -> function, and what it reads
-        self.todo = []
-        self.open = set()  # ids of what is being described, for circles
-        self.done = {}  # id -> description of code, where it does not depend on what is around it
-
-    def whole(self, value):
-        parts, lines = self.describe(value), set()
-        while self.todo:
-            function = self.todo.pop()
-            name = source.identity(function)
-            lines |= {
-                _hash("reads", name, called, self.describe(found)) for called, found in self.reads(function).items()
-            }
-        return _hash("whole", parts, *sorted(lines))
+        self.numbers = {}  # id of a function, class or module of ours -> its place in `met`
+        self.met = []  # which also keeps them, so that no other object gets the id
 
     def describe(self, value):
-        """sha256 of one value, without what its code reads."""
+        """sha256 of a value; code of ours stands in it as a number."""
         each, kind = self.describe, type(value)
-        if kind in _EXACT:
-            return _hash("plain", kind.__name__, repr(value))
         if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
-            return _hash("plain", _name(kind), repr(value))
-        if isinstance(value, PurePath):
-            return _hash("path", str(value))
+            told = value if isinstance(value, _BYTES) else repr(value)
+            return _hash("plain", f"{kind.__module__}.{kind.__qualname__}", told)
+        if isinstance(value, _CODE):
+            return self.code(value)
         if isinstance(value, dict):
-            return _hash("dict", *sorted(each(key) + each(item) for key, item in value.items()))
-        if isinstance(value, set | frozenset):
-            return _hash("set", *sorted(map(each, value)))
-        if isinstance(value, list | tuple):
-            named = "list" if isinstance(value, list) else "tuple"
-            if all(type(item) in _EXACT for item in value):  # a corpus, say
-                return _hash(f"plain {named}", repr([*value]))
-            return _hash(named, *map(each, value))
-        if isinstance(value, np.ndarray):
-            if value.dtype == object:
-                return _hash("objects", repr(value.shape), each(value.ravel().tolist()))
-            return _hash("array", str(value.dtype), repr(value.shape), _body(value))
-        if id(value) in self.open:
-            return _hash("circle", getattr(value, "__qualname__", kind.__qualname__))
-        alone = self.open.isdisjoint(self.known)  # inside of other code, a circle may be cut at another place
-        if alone and isinstance(value, _CODE) and id(value) in self.done:
-            return self.done[id(value)]
-        self.open.add(id(value))
-        try:
-            found = self._object(value, kind)
-        finally:
-            self.open.remove(id(value))
-        if alone and id(value) in self.known:
-            self.done[id(value)] = found
-        return found
-
-    def _object(self, value, kind):
-        each = self.describe
-        if isinstance(value, type):
-            return self._class(value)
-        if isinstance(value, types.FunctionType):
-            return self._function(value)
-        if isinstance(value, types.MethodType):
-            return _hash("method", each(value.__func__), each(value.__self__))
-        if isinstance(value, functools.partial | functools.partialmethod):
-            return _hash("partial", each(value.func), each(value.args), each(value.keywords))
-        if isinstance(value, property):
-            return _hash("property", *map(each, (value.fget, value.fset, value.fdel)))
-        if isinstance(value, functools.cached_property):
-            return _hash("property", each(value.func))
-        if isinstance(value, types.ModuleType):
-            return self._module(value)
-        if isinstance(value, types.CodeType):
-            return _hash("code", source.identity(types.FunctionType(value, {})))
-        if isinstance(value, keras.Layer):
-            return _hash("keras", *map(each, (value.get_weights(), _assets(value), _Blueprint(value))))
-        if isinstance(value, _Blueprint):
-            return self._blueprint(value.layer)
-        if isinstance(value, BaseEstimator) or hasattr(value, "get_params"):
-            return _hash("estimator", each(kind), each(value.get_params(deep=False)))
-        if scipy.sparse.issparse(value):  # its repr tells how many numbers there are, not which
-            coordinates = value.tocoo()
-            return _hash("sparse", repr(value.shape), each(coordinates.coords), each(coordinates.data))
-        if dataclasses.is_dataclass(value):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return _hash("dataclass", each(kind), each(fields))
-        if isinstance(value, types.SimpleNamespace):
-            return _hash("namespace", each(kind), each(vars(value)))
-        if isinstance(value, re.Pattern):  # its repr is cut short
-            return _hash("pattern", each(value.pattern), each(value.flags))
-        if hasattr(value, "to_numpy"):  # pandas
-            return _hash("table", _name(kind), each(list(getattr(value, "columns", []))), each(value.to_numpy()))
-        if keras.ops.is_tensor(value):
-            return _hash("tensor", each(keras.ops.convert_to_numpy(value)))
-        if hasattr(value, "get_config"):  # Keras's optimizers, losses, schedules
-            return _hash("config", each(kind), _plain_json(value))
-        if hasattr(value, "to_str"):  # Hugging Face tokenizers, whose repr leaves most of the vocabulary out
-            return _hash("to_str", each(kind), value.to_str())
-        if place := self.place(value):
-            return _hash("import", *place)
-        if hasattr(value, "__wrapped__"):  # functools.cache, staticmethod, classmethod
-            return _hash("wrapped", each(kind), each(value.__wrapped__))
-        if hasattr(kind, "__get__") and hasattr(value, "__dict__"):  # a descriptor in a class
-            return _hash("descriptor", each(kind), each(vars(value)))
-        told, version = repr(value), source.origin(kind.__module__)
-        silent = kind.__repr__ is object.__repr__ or hasattr(value, "state_dict") or kind is np.ufunc
-        silent |= version not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
-        if silent or re.search(r"\b0x[0-9a-f]{4,}", told):
-            raise TypeError(
-                f"{value!r} has no description that stays the same in another process. Give its class a __repr__ that "
-                "tells all that matters, or use a function, a Keras layer or a scikit-learn estimator in its place."
-            )
-        return _hash("repr", each(kind), told)
-
-    def _function(self, function):
-        module = function.__globals__.get("__name__")
-        name = function.__code__.co_qualname
-        if (version := self.origin(module)) is not None:
-            if place := self.place(function):
-                return _hash("import", *place)
-            name = _hash("installed", module, name, version)  # a decorator's inner function, say
+            parts = [part for key in sorted(value, key=each) for part in (each(key), each(value[key]))]
+        elif isinstance(value, set | frozenset):
+            parts = sorted(map(each, sorted(value, key=lambda item: getattr(item, "__qualname__", ""))))
+        elif isinstance(value, list | tuple):
+            parts = map(each, value)
         else:
-            self._note(function)
-            name = source.identity(function)
-        cells = [_contents(cell) for cell in function.__closure__ or ()]
-        own = {called: found for called, found in self.reads(function).items() if type(found) in _EXACT}
-        own |= vars(function) if version is None else {}
-        return _hash("function", name, self.describe([function.__defaults__, function.__kwdefaults__, cells, own]))
+            applies = (what for rule, what in _COUNTS.items() if _is(value, rule))
+            if (counts := next(applies, None)) is None and (found := source.place(value)):
+                return self.installed(*found)
+            parts = [each((counts or _else)(value))]
+        return _hash("value", each(kind), *parts)
 
-    def origin(self, module):
-        found = source.origin(module)
-        return found if found is None or self.versions else "installed"
+    def code(self, value):
+        if not source.is_ours(value):
+            named = source.home(value), getattr(value, "__qualname__", "")
+            if found := source.place(value) if isinstance(value, types.FunctionType) else named:
+                return self.installed(*found)
+        if id(value) not in self.numbers:
+            self.numbers[id(value)] = len(self.met)
+            self.met.append(value)
+        return _hash("code", str(self.numbers[id(value)]))
 
-    def place(self, value):
-        found = source.place(value)
-        return found if found is None or self.versions else found[:2]
+    def installed(self, module, name):
+        return _hash("installed", f"{module}.{name}", str(source.origin(module)) if self.versions else "")
 
-    def reads(self, function):
-        if id(function) not in self.read:
-            self.read[id(function)] = function, source.read_by(function)
-        return self.read[id(function)][1]
-
-    def _note(self, code):
-        if id(code) not in self.known:
-            self.known[id(code)] = code
-            if isinstance(code, types.FunctionType):
-                self.todo.append(code)
-
-    def _class(self, kind):
-        if (version := self.origin(kind.__module__)) is not None:
-            return _hash("class", _name(kind), version)
-        self._note(kind)
-        members = {name: item for name, item in vars(kind).items() if _counts(kind, name, item)}
-        if dataclasses.is_dataclass(kind):
-            told = ("name", "default", "default_factory", "init", "repr", "compare", "kw_only")
-            fields = [[getattr(field, name) for name in told] for field in dataclasses.fields(kind)]
-            members["fields"] = [[None if x is dataclasses.MISSING else x for x in field] for field in fields]
-        return _hash("class", kind.__qualname__, self.describe([type(kind), *kind.__bases__]), self.describe(members))
-
-    def _module(self, module):
-        if (version := self.origin(module.__name__)) is not None:
-            return _hash("module", module.__name__, version)
-        found = {
-            name: item
-            for name, item in vars(module).items()
-            if not (
-                _dunder(name) or isinstance(item, types.ModuleType) or source.is_memory(module.__name__, name, item)
-            )
-        }
-        return _hash("module", self.describe(found))
-
-    def _blueprint(self, layer):
-        parts = layer._flatten_layers()
-        operations = [each for part in parts for each in getattr(part, "operations", ()) if each not in parts]
-        carried = [[type(part), _carried(part)] for part in (*parts, *operations)]
-        return _hash("blueprint", architecture(layer), self.describe(carried))
+    def content(self, code):
+        """What counts of code of ours, and of the inner function of an installed decorator."""
+        if isinstance(code, types.ModuleType):
+            aside = {name for name, item in vars(code).items() if source.is_memory(code.__name__, name, item)}
+            return {name: item for name, item in vars(code).items() if not (name in aside or _dunder(name))}
+        if isinstance(code, type):
+            members = {name: item for name, item in vars(code).items() if _written(code, name, item)}
+            if dataclasses.is_dataclass(code):
+                told = ("name", "default", "default_factory", "init", "compare", "kw_only")
+                members["fields"] = [[getattr(field, each) for each in told] for field in dataclasses.fields(code)]
+            return [code.__qualname__, type(code), code.__bases__, members]
+        cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
+        filled = {name: cell.cell_contents for name, cell in cells if not repr(cell).endswith(": empty>")}
+        outside = [code.__defaults__, code.__kwdefaults__, filled]
+        if not source.is_ours(code):
+            return [self.installed(source.home(code), code.__code__.co_qualname), *outside]
+        return [source.identity(code), vars(code), source.read_by(code), *outside]
 
 
-def _contents(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
+# ---------------------------------------------------------------- what of a value counts
+
+
+_COUNTS = {  # by a type, or by an attribute
+    keras.Layer: lambda layer: [layer.get_weights(), _assets(layer), *_structure(layer)],
+    np.ndarray: lambda x: (str(x.dtype), x.shape, x.ravel().tolist() if x.dtype == object else _body(x)),
+    PurePath: str,
+    re.Pattern: lambda pattern: (pattern.pattern, pattern.flags),  # its repr is cut short
+    types.SimpleNamespace: vars,
+    "get_params": lambda estimator: estimator.get_params(deep=False),
+    "tocoo": lambda sparse: (sparse.shape, sparse.tocoo().coords, sparse.tocoo().data),
+    "__dataclass_fields__": lambda x: {field.name: getattr(x, field.name) for field in dataclasses.fields(x)},
+    "to_numpy": lambda table: (list(getattr(table, "columns", [])), table.to_numpy()),  # pandas
+    "get_config": lambda x: _plain_json(x),  # Keras's optimizers, losses, schedules
+    "to_str": lambda tokenizer: tokenizer.to_str(),  # Hugging Face, whose repr leaves most of the vocabulary out
+}
+_INNER = ("__wrapped__", "__func__", "__self__", "fget", "fset", "fdel", "func", "args", "keywords")
+_ASIDE = ("lock", "cache_parameters")  # of functools
+_MAKERS = re.compile(r"(collections|dataclasses|enum|reprlib|typing|namedtuple_\w+)$")
+
+
+def _is(value, rule):
+    return isinstance(value, rule) if isinstance(rule, type) else hasattr(value, rule)
+
+
+def _else(value):
+    """What counts of a tensor, of a descriptor or decorated function, and of what its repr tells whole."""
+    kind, told = type(value), repr(value)
+    if keras.ops.is_tensor(value):
+        return keras.ops.convert_to_numpy(value)
+    if hasattr(kind, "__get__") or hasattr(value, "__wrapped__") or isinstance(value, functools.partial):
+        own = {name: item for name, item in getattr(value, "__dict__", {}).items() if not _dunder(name)}
+        own |= {name: getattr(value, name) for name in _INNER if hasattr(value, name)}
+        if own := {name: item for name, item in own.items() if name not in _ASIDE}:
+            return own
+    silent = kind.__repr__ is object.__repr__ or hasattr(value, "state_dict")
+    silent |= source.origin(kind.__module__) not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
+    if silent or re.search(r"\b0x[0-9a-f]{4,}", told):
+        raise TypeError(
+            f"{told} has no description that stays the same in another process. Give its class a __repr__ that "
+            "tells all that matters, or use a function, a Keras layer or a scikit-learn estimator in its place."
+        )
+    return told
 
 
 def _dunder(name):
     return name.startswith("__") and name.endswith("__")
 
 
-def _counts(kind, name, item):
-    """Whether an attribute of a class was written for it: code, or a value under an ordinary name."""
-    if isinstance(item, types.FunctionType):
-        written = item.__code__.co_qualname
-        return not (_WRITTEN.match(written) or (issubclass(kind, tuple) and written == "<lambda>"))
+def _written(kind, name, item):
+    """Whether an attribute of a class was written for it: not what dataclasses, named tuples and enums add."""
+    function = getattr(item, "__func__", item)
+    if isinstance(function, types.FunctionType):
+        made = _MAKERS.match(source.home(function) or "") or function.__code__.co_qualname.startswith("__create_fn__")
+        return not made
     if _dunder(name):
-        return isinstance(item, property | classmethod | staticmethod)
-    hidden = issubclass(kind, enum.Enum) and name.startswith("_")
-    return not hidden and name != "_abc_impl"
+        return hasattr(type(item), "__get__") and not isinstance(item, types.GetSetDescriptorType)
+    return name != "_abc_impl" and not (issubclass(kind, enum.Enum) and name.startswith("_"))
 
 
 # ---------------------------------------------------------------- Keras
-
-
-class _Blueprint:
-    """A layer without its weights."""
-
-    def __init__(self, layer):
-        self.layer = layer
 
 
 def blueprint(layer):
@@ -323,44 +244,59 @@ def blueprint(layer):
     ------
     TypeError
         If something in it has no stable description.
+
+    Examples
+    --------
+    >>> import keras
+    >>> blueprint(keras.layers.Dense(3)) == blueprint(keras.layers.Dense(3)) != blueprint(keras.layers.Dense(4))
+    True
     """
-    return fingerprint(_Blueprint(layer))
+    return fingerprint(_structure(layer))
+
+
+def _structure(layer):
+    parts = layer._flatten_layers()
+    parts = [*parts, *(operation for part in parts for operation in getattr(part, "operations", ()))]
+    return [architecture(layer), [(type(part), _carried(part)) for part in parts]]
 
 
 @functools.cache
 def _internals():
+    nothing = keras.Input((1,), name="nothing")
+    models = keras.Model(), keras.Model(nothing, nothing, name="nothing"), keras.Sequential([nothing], name="nothing")
     left_by_training = {"history", "optimizer", "stop_training", "stop_evaluating", "stop_predicting"}
-    return {*vars(keras.Layer()), *vars(keras.Model()), "input_names", "output_names", *left_by_training}
+    return {"input_names", "output_names"}.union(left_by_training, vars(keras.Layer()), *map(vars, models))
 
 
 def _carried(part):
-    """What a layer holds outside configuration and weights: functions, and, where its code is ours, all else."""
-    ours, asked = False, set()
-    for kind in type(part).__mro__:
-        if source.origin(kind.__module__) is None:
-            functions = [getattr(item, "fget", item) for item in vars(kind).values()]
-            codes = [function.__code__ for function in functions if hasattr(function, "__code__")]
-            ours, asked = True, asked.union(*(source.names_in(code)[2] for code in codes))
-    held = {
-        name: _held(item, ours and (name in asked or not name.startswith("_")))  # Keras's own are private
+    """What a layer holds outside configuration and weights: code, and, where its class is ours, what that asks for."""
+    members = [item for kind in type(part).__mro__ if source.is_ours(kind) for item in vars(kind).values()]
+    codes = [getattr(getattr(item, "fget", item), "__code__", None) for item in members]
+    asked = {name for code in codes if code for name in source.names_in(code)[2]}
+    return {
+        name: _without_layers(item)
         for name, item in vars(part).items()
         if name not in _internals()
+        and (_holds_code(item) or (members and (name in asked or not name.startswith("_"))))  # Keras's are private
     }
-    return {name: item for name, item in held.items() if item is not source.MISSING}
 
 
-def _held(value, asked):
-    """The part of an attribute that counts: code of ours, and, where our code asks for it, everything else as well."""
-    if isinstance(value, keras.Layer | keras.Variable | keras.KerasTensor | keras.random.SeedGenerator):
-        return source.MISSING  # weights and layers count on their own
-    if isinstance(value, list | tuple | dict):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        found = {key: _held(item, asked) for key, item in items}
-        return {key: item for key, item in found.items() if item is not source.MISSING} or source.MISSING
-    function = getattr(value, "__func__", value)
-    home = getattr(function, "__globals__", {}).get("__name__", type(value).__module__)
-    carries = isinstance(value, functools.partial) or source.origin(home) is None
-    return value if asked or carries else source.MISSING
+_APART = (keras.Layer, keras.Variable, keras.KerasTensor, keras.random.SeedGenerator)  # weights and layers of their own
+
+
+def _holds_code(value):
+    if isinstance(value, dict | list | tuple):
+        return any(map(_holds_code, value.values() if isinstance(value, dict) else value))
+    code = isinstance(value, functools.partial) or source.is_ours(getattr(value, "__func__", value))
+    return code and not isinstance(value, _APART)
+
+
+def _without_layers(value):
+    if isinstance(value, dict):
+        return {name: _without_layers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_without_layers, value))
+    return None if isinstance(value, _APART) else value
 
 
 def architecture(layer):
@@ -370,6 +306,12 @@ def architecture(layer):
     ------
     TypeError
         If a layer has none.
+
+    Examples
+    --------
+    >>> import keras
+    >>> architecture(keras.layers.Dense(3)) == architecture(keras.layers.Dense(3))
+    True
     """
     try:
         return _plain_json(layer.get_config())
@@ -378,30 +320,16 @@ def architecture(layer):
 
 
 def _plain_json(value):
-    names = {}
+    def plain(node):
+        if node.get("class_name") == "__lambda__":  # bytecode and a file's name; the function itself counts as code
+            return None
+        ours = "class_name" in node and source.origin(node.get("module")) is None  # it may move to another file
+        return {key: item for key, item in node.items() if key != "compile_config" and not (ours and key == "module")}
 
-    def collect(node):
-        if isinstance(node, dict):
-            if isinstance(node.get("name"), str):
-                names.setdefault(node["name"], f"#{len(names)}")
-            node = list(node.values())
-        for child in node if isinstance(node, list | tuple) else ():
-            collect(child)
-
-    def rename(node):
-        if isinstance(node, dict):
-            if node.get("class_name") == "__lambda__":  # bytecode and a file's name; the function itself counts as code
-                return "lambda"
-            ours = "class_name" in node and source.origin(node.get("module")) is None  # it may move to another file
-            left_out = ("compile_config", "module") if ours else ("compile_config",)
-            return {key: rename(child) for key, child in node.items() if key not in left_out}
-        if isinstance(node, list | tuple):
-            return [rename(child) for child in node]
-        return names.get(node, node) if isinstance(node, str) else node
-
-    config = keras.saving.serialize_keras_object(value)
-    collect(config)
-    return json.dumps(rename(config), sort_keys=True)
+    whole = json.dumps(keras.saving.serialize_keras_object(value))
+    names = {name: f'"#{number}"' for number, name in enumerate(dict.fromkeys(re.findall(r'"name": ("[^"]*")', whole)))}
+    text = json.dumps(json.loads(whole, object_hook=plain), sort_keys=True)
+    return re.sub(r'"(\\.|[^"\\])*":?', lambda found: names.get(found[0], found[0]), text)  # with a colon it is a key
 
 
 def _assets(layer):
@@ -411,5 +339,5 @@ def _assets(layer):
         if hasattr(part, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 part.save_assets(folder)
-                found.append({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())})
+                found.append([(path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())])
     return found

@@ -8,8 +8,8 @@ import dis
 import functools
 import hashlib
 import importlib.metadata
-import importlib.util
 import linecache
+import marshal
 import os
 import re
 import sys
@@ -22,7 +22,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _INLINED = re.compile(r"<(list|set|dict)comp>\.(<locals>\.)?")  # no function of its own from Python 3.12 on
 _STANDARD = Path(os.__file__).parent
-MISSING = object()  # in the place of a value that is not there
+_distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
 # ---------------------------------------------------------------- whose code it is
@@ -41,6 +41,13 @@ def origin(module):
     str or None
         "python" for the standard library, distribution and version for what is installed ("keras 3.15.1"). None for
         what is ours, which may change under the same version: notebooks, scripts, files beside them, and kpretrain.
+
+    Examples
+    --------
+    >>> origin("json.decoder"), origin("__main__"), origin("kpretrain.data")
+    ('python', None, None)
+    >>> origin("sklearn.svm").split()[0]
+    'scikit-learn'
     """
     top = (module or "__main__").partition(".")[0]
     return _origin(top, getattr(sys.modules.get(top), "__file__", None))
@@ -56,19 +63,59 @@ def _origin(top, file):
         return "python"
     if file and not installed:  # also what is installed as a link to a folder that is being edited
         return None
-    if distributions := sorted(set(_distributions().get(top, ()))):
-        return ", ".join(f"{name} {_short(importlib.metadata.version(name))}" for name in distributions)
-    return top if installed else None
+    names = sorted(set(_distributions().get(top, ())))
+    found = [f"{name} {re.match(r'([0-9]+[.]?){1,3}|.*', importlib.metadata.version(name))[0]}" for name in names]
+    return ", ".join(found) or (top if installed else None)
 
 
-@functools.cache
-def _distributions():
-    return importlib.metadata.packages_distributions()
+def home(value):
+    """Return the name of the module that a function, a class, a module itself or an object's class is of.
+
+    Examples
+    --------
+    >>> import json
+    >>> home(json), home(json.loads), home(json.JSONDecoder), home(json.JSONDecoder())
+    ('json', 'json', 'json.decoder', 'json.decoder')
+    """
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, types.FunctionType):
+        return value.__globals__.get("__name__")
+    return (value if isinstance(value, type) else type(value)).__module__
 
 
-def _short(version):
-    found = re.match(r"\d+(\.\d+){0,2}", version)
-    return found.group() if found else version
+def is_ours(value):
+    """Tell whether the code of a function, a class, a module or an object's class may change under the same version.
+
+    Examples
+    --------
+    >>> is_ours(lambda: 1), is_ours(print)
+    (True, False)
+    """
+    return origin(home(value)) is None
+
+
+def place(value):
+    """Return (module, name) where something installed can be imported from, or None.
+
+    That tells functions that are compiled, and instances such as `scipy.stats.norm`.
+
+    Examples
+    --------
+    >>> import math
+    >>> place(math.sqrt), place(str.upper), place(lambda: 1)
+    (('math', 'sqrt'), ('builtins', 'str.upper'), None)
+    """
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    for module in (getattr(value, "__module__", None), type(value).__module__, "scipy.special"):
+        space = sys.modules.get(module) if isinstance(module, str) else None
+        if space is None or origin(module) is None:
+            continue
+        if name and functools.reduce(lambda part, key: getattr(part, key, None), name.split("."), space) is value:
+            return module, name
+        if found := [key for key, item in list(vars(space).items()) if item is value and not key.startswith("_")]:
+            return module, min(found)
+    return None
 
 
 # ---------------------------------------------------------------- what it does
@@ -84,19 +131,30 @@ def identity(function):
     Parameters
     ----------
     function : types.FunctionType
+
+    Examples
+    --------
+    >>> def made(text):
+    ...     exec(text, space := {})
+    ...     return space["f"]
+    >>> identity(made("def f(): return 1")) == identity(made("def f():  # a remark\\n    return 1"))
+    True
+    >>> identity(made("def f(): return 1")) == identity(made("def f(): return 2"))
+    False
     """
     return _identity(function.__code__, function.__globals__.get("__loader__"))
 
 
 @functools.lru_cache(4096)
 def _identity(code, loader):
-    for again in (False, True):
-        if again:  # the lines were read before the module was loaded anew
-            linecache.checkcache(code.co_filename)
+    bare = _bare(code)
+    for check in (None, linecache.checkcache):
+        if check:  # the lines were read before the module was loaded anew
+            check(code.co_filename)
         lines = linecache.getlines(code.co_filename, {"__name__": code.co_filename, "__loader__": loader})
-        if (node := _node(code, "".join(lines))) is not None:
+        if node := _parsed("".join(lines)).get(bare):
             return _sha("source", _INLINED.sub("", code.co_qualname), _dump(node))
-    return _sha("bytecode", repr(sys.version_info[:2]), repr(_shape(code)))
+    return _sha("bytecode", repr(sys.version_info[:2]), bare.hex())
 
 
 def _sha(*parts):
@@ -118,70 +176,51 @@ def _dump(node):
     return f"{type(node).__name__}({','.join(told)})"
 
 
-def _node(code, text):
-    """The node in a file's text that compiles to this very code, or None."""
-    nodes, twins = _parsed(text)
-    for twin in twins.get(code.co_qualname, ()):
-        if _shape(twin) == _shape(code):
-            found = nodes.get((twin.co_name, twin.co_firstlineno), [])
-            return found[0] if len(found) == 1 else _lambda(twin, found)
-    return None
-
-
 @functools.lru_cache(64)
 def _parsed(text):
-    """((name, first line) -> nodes of functions, qualified name -> code objects) of a file."""
-    nodes, twins = {}, {}
+    """The functions in a file's text: what `_bare` makes of their code -> node of the syntax tree.
+
+    Which code is a node's is told by a second compilation, where each function has a number of its own for a line.
+    """
+    nodes, found = {}, {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were shown when the file was imported
             tree = ast.parse(text)
-            todo = [compile(tree, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)]
+            plain = _compiled(tree)
+            for number, node in enumerate(ast.walk(tree), 1):
+                if isinstance(node, _FUNCTIONS):
+                    for head in (node, *getattr(node, "decorator_list", ())):
+                        head.lineno, head.end_lineno = number, number + 1
+                    nodes[getattr(node, "name", "<lambda>"), number] = node
+            pairs = [(plain, _compiled(tree))]
     except (SyntaxError, ValueError):  # no Python
-        return nodes, twins
-    for node in ast.walk(tree):
-        if isinstance(node, _FUNCTIONS):
-            first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-            nodes.setdefault((getattr(node, "name", "<lambda>"), first), []).append(node)
-    while todo:
-        inner = [each for each in todo.pop().co_consts if hasattr(each, "co_code")]
-        todo += inner
-        for each in inner:
-            twins.setdefault(each.co_qualname, []).append(each)
-    return nodes, twins
+        return {}
+    for code, numbered in pairs:  # which grows
+        if node := nodes.get((numbered.co_name, numbered.co_firstlineno)):
+            found.setdefault(_bare(code), node)
+        if len(_inner(code)) == len(_inner(numbered)):  # fewer, where equal lambdas on one line are kept once
+            pairs += zip(_inner(code), _inner(numbered), strict=True)
+    return found
 
 
-def _lambda(code, nodes):
-    """Of several lambdas on a line, the innermost whose body holds the places of all instructions, or None."""
-    spans = [place for place in code.co_positions() if None not in place and place[3]]
-
-    def holds(body):
-        start, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
-        return all(start <= (first, left) and (last, right) <= end for first, last, left, right in spans)
-
-    def alike(node):  # Python 3.12 tells no places where a lambda returns a constant
-        alone = compile(ast.Expression(node), "", "eval", dont_inherit=True)
-        return any(_shape(each) == _shape(code) for each in alone.co_consts if hasattr(each, "co_code"))
-
-    found = [node for node in nodes if isinstance(node, ast.Lambda) and holds(node.body)]
-    found = [node for node in found if alike(node)] or found
-    return max(found, key=lambda node: (node.body.lineno, node.body.col_offset), default=None)
+def _compiled(tree):
+    return compile(tree, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
-def _shape(code):
-    """All of a code object that decides what it does, and nothing of where it stands."""
-    consts = tuple(map(_const, code.co_consts))
-    return code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames, code.co_freevars, consts
+def _inner(code):
+    return [each for each in code.co_consts if isinstance(each, types.CodeType)]
 
 
-def _const(value):
-    if hasattr(value, "co_code"):
-        return _shape(value)
-    if isinstance(value, tuple):
-        return tuple(map(_const, value))
-    if isinstance(value, frozenset):
-        return "frozenset", *sorted(map(repr, map(_const, value)))
-    return type(value).__name__, repr(value)
+def _bare(code):
+    """All of a code object that decides what it does, and nothing of where it stands, as bytes."""
+    return marshal.dumps(_placeless(code), 2)  # version 2 leaves out which parts are shared
+
+
+def _placeless(code):
+    consts = tuple(_placeless(each) if isinstance(each, types.CodeType) else each for each in code.co_consts)
+    flags = code.co_flags & 0xFFFF  # without those of __future__
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=consts, co_flags=flags)
 
 
 # ---------------------------------------------------------------- what it reads
@@ -190,75 +229,50 @@ def _const(value):
 def read_by(function):
     """Tell what a function of ours reads from outside, inner functions included: name -> value.
 
-    By a global name, with the attributes that are asked of modules of ours (`kp.models.Jitter` is the class), or by an
-    import of its own. Left out are built-in names, what installed modules hold, and `is_memory`.
+    By a global name or an import of its own; of a module of ours, whatever has a name that the function knows
+    (`kp.models.Jitter` is the class). Left out are built-in names, what installed modules hold, and `is_memory`.
+
+    Examples
+    --------
+    >>> space = {"__name__": "__main__", "SCALE": 2, "OTHER": 3}
+    >>> exec("def f(x): return x * SCALE", space)
+    >>> read_by(space["f"])
+    {'SCALE': 2}
     """
-    space, found = function.__globals__, {}
-    own = space.get("__name__")
-    if origin(own) is not None:
-        return found
-    chains, imports, names = names_in(function.__code__)
-    for first, *rest in chains:
-        module, name, value = own, first, space.get(first, MISSING)
-        while rest and _is_ours(value):
-            module, name, value = value.__name__, rest[0], getattr(value, rest.pop(0), MISSING)
-        if value is not MISSING and not is_memory(module, name, value):
-            found[f"{first} {name}"] = value
-    for level, called, wanted in imports:
-        if level:
-            called = importlib.util.resolve_name("." * level + called, space.get("__package__"))
-        if origin(called) is None:
-            found |= _imported(called, wanted, names)
+    space, found, seen = function.__globals__, {}, set()
+    reads, imports, names = names_in(function.__code__)
+    todo = [("", space.get("__name__"), {name: space[name] for name in reads if name in space})]
+    for level, module, wanted in imports:
+        if level or origin(module) is None:
+            try:
+                todo.append(("", "", {module: __import__(module, space, None, wanted, level)}))
+            except ImportError:  # the function has its own way without it, or fails as well
+                continue
+    for path, where, held in todo:  # which grows
+        for name, value in held.items():
+            if not (isinstance(value, types.ModuleType) and is_ours(value)):
+                if not is_memory(where, name, value):
+                    found[path + name] = value
+            elif value not in seen:
+                seen.add(value)
+                inner = {each: getattr(value, each) for each in names if hasattr(value, each)}
+                todo.append((f"{path}{name}.", value.__name__, inner))
     return found
-
-
-def _imported(module, wanted, names):
-    """What an import inside a function brings; of a whole module, whatever has a name that the function knows."""
-    try:
-        module, found = importlib.import_module(module), {}
-    except ImportError:
-        return {}
-    for name in wanted or ("",):
-        value = getattr(module, name, MISSING) if name else module
-        if _is_ours(value):
-            inner = {each: getattr(value, each, MISSING) for each in sorted(names)}
-            home = value.__name__
-            found |= {f"{name} {each}": x for each, x in inner.items() if not is_memory(home, each, x)}
-        elif not is_memory(module.__name__, name, value):
-            found[name] = value
-    return {name: value for name, value in found.items() if value is not MISSING}
-
-
-def _is_ours(value):
-    return isinstance(value, types.ModuleType) and origin(value.__name__) is None
 
 
 def is_memory(module, name, value):
     """Tell whether a module's variable is what kpretrain remembers while a process lives.
 
     Its constants have names in upper case. In other modules of ours everything counts.
+
+    Examples
+    --------
+    >>> is_memory("kpretrain.data", "_kept", {}), is_memory("kpretrain.data", "_SIZES", {}), is_memory("mine", "a", {})
+    (True, False, False)
     """
     fixed = isinstance(value, types.FunctionType | types.ModuleType | type | str | int | float | tuple | None)
-    return (
-        (module or "").startswith("kpretrain.") and name.islower() and not fixed and not hasattr(value, "__wrapped__")
-    )
-
-
-def place(value):
-    """Return (module, name, version) where something installed can be imported from, or None.
-
-    That tells functions that are compiled, and instances such as `scipy.stats.norm`.
-    """
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    for module in (getattr(value, "__module__", None), type(value).__module__, "scipy.special"):
-        space = sys.modules.get(module) if isinstance(module, str) else None
-        if space is None or (version := origin(module)) is None:
-            continue
-        if name and functools.reduce(lambda part, key: getattr(part, key, None), name.split("."), space) is value:
-            return module, name, version
-        if found := [key for key, item in list(vars(space).items()) if item is value and not key.startswith("_")]:
-            return module, min(found), version
-    return None
+    ours = (module or "").startswith("kpretrain.")
+    return ours and name.islower() and not fixed and not hasattr(value, "__wrapped__")
 
 
 @functools.lru_cache(4096)
@@ -267,30 +281,25 @@ def names_in(code):
 
     Returns
     -------
-    chains : tuple of tuple of str
-        A global name and the attributes that are asked of it: ("kp", "models", "Jitter").
-    imports : tuple of (int, str, tuple of str)
+    reads : list of str
+        Global names, but for `__name__` and its like.
+    imports : list of (int, str, tuple of str)
         Imports inside the function: level, module, names.
-    names : frozenset of str
+    names : list of str
         All names of globals and attributes.
+
+    Examples
+    --------
+    >>> names_in((lambda x: kp.models.Jitter(x.size)).__code__)
+    (['kp'], [], ['Jitter', 'kp', 'models', 'size'])
     """
-    chains, imports, names = set(), set(), set(code.co_names)
-    chain, before = (), [None, None]
-    for step in dis.get_instructions(code):
-        if step.opname == "EXTENDED_ARG":
-            continue
-        if chain and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            chain += (step.argval,)
-        else:
-            chains.add(chain)
-            chain = (step.argval,) if step.opname in _GLOBAL else ()
-        if step.opname == "IMPORT_NAME":
-            imports.add((before[0], step.argval, before[1] or ()))
-        before = [before[1], step.argval]
-    chains.add(chain)
-    for inner in code.co_consts:
-        if hasattr(inner, "co_code"):
-            more = names_in(inner)
-            chains, imports, names = chains.union(more[0]), imports.union(more[1]), names | more[2]
-    chains = {chain for chain in chains if chain and not re.fullmatch("__.*__", chain[0])}  # __name__, __file__
-    return tuple(sorted(chains)), tuple(sorted(imports)), frozenset(names)
+    reads, imports, names, codes = set(), set(), set(), [code]
+    for each in codes:  # which grows
+        codes += _inner(each)
+        steps = [step for step in dis.get_instructions(each) if step.opname != "EXTENDED_ARG"]
+        names.update(each.co_names)
+        reads.update(step.argval for step in steps if step.opname in _GLOBAL and not step.argval.startswith("__"))
+        for level, wanted, step in zip(steps, steps[1:], steps[2:], strict=False):
+            if step.opname == "IMPORT_NAME":
+                imports.add((level.argval, step.argval, wanted.argval or ()))
+    return sorted(reads), sorted(imports), sorted(names)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -401,3 +402,152 @@ def test_rows_are_numbers_texts_or_the_contents_of_files(tmp_path, monkeypatch):
         found.append(rows_fingerprint(np.array(["a.png", "no file"], object)))
         assert found[-1] == rows_fingerprint([tmp_path / folder / "a.png", "no file"])
     assert found[0] == found[2] != found[1]
+
+
+# ------------------------------------------------------------------------------------------------ what must never be
+# taken for something else: each of these once differed, or could differ, under one identity
+
+CHANGED = {
+    "a layer's call in a functional model": (
+        """
+        import keras
+        def scaled(x):
+            return x * {}
+        class Scaled(keras.layers.Layer):
+            def call(self, x):
+                return scaled(x)
+        def made():
+            inputs = keras.Input((4,))
+            return keras.Model(inputs, keras.layers.Dense(2, "relu", kernel_initializer="ones")(Scaled()(inputs)))
+        value = made()
+        """
+    ),
+    "an activation": (
+        """
+        import keras
+        def steep(x):
+            return x * {}
+        value = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, steep, kernel_initializer="ones")])
+        """
+    ),
+    "what a Lambda layer is given": (
+        """
+        import keras
+        def steep(x):
+            return x * {}
+        given = dict(arguments=dict(inner=steep), output_shape=(4,))
+        value = keras.layers.Lambda(lambda x, inner: inner(x), **given)
+        """
+    ),
+    "a decorator that is a class": (
+        """
+        import functools
+        class Times:
+            def __init__(self, function):
+                functools.update_wrapper(self, function)
+                self.number = {}
+            def __call__(self, x):
+                return self.number * self.__wrapped__(x)
+        @Times
+        def value(x):
+            return x
+        """
+    ),
+    "a call that is remembered": (
+        """
+        import functools
+        class A:
+            @functools.lru_cache
+            def __call__(self, x):
+                return x + {}
+        value = A
+        """
+    ),
+    "the type of a named tuple": (
+        """
+        import typing
+        class Point(typing.NamedTuple):
+            x: int = 1
+            def double(self):
+                return {} * self.x
+        value = Point()
+        """
+    ),
+    "a factory of a dataclass": (
+        """
+        import dataclasses
+        def made():
+            return [{}]
+        @dataclasses.dataclass
+        class value:
+            x: list = dataclasses.field(default_factory=made)
+        """
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_change_is_seen(tmp_path, what):
+    def found(number, folder):
+        text = textwrap.dedent(CHANGED[what]).replace("{}", str(number))
+        return fingerprint(imported(tmp_path / folder, "mine", text).value)
+
+    assert found(2, "1") == found(2, "2") != found(3, "3")
+
+
+def test_equal_names_in_two_modules_do_not_change_places(tmp_path):
+    def found(folder, one, other):
+        imported(tmp_path / folder, "one", f"SCALE = {one}\ndef scaled(x):\n    return x * SCALE\n")
+        imported(tmp_path / folder, "other", f"SCALE = {other}\ndef scaled(x):\n    return x * SCALE\n")
+        text = "import one, other\ndef call(x):\n    return one.scaled(x) - other.scaled(x) + one.SCALE - other.SCALE\n"
+        return fingerprint(imported(tmp_path / folder, "caller", text).call)
+
+    assert found("1", 2, 3) == found("2", 2, 3) != found("3", 3, 2)
+
+
+def test_a_module_that_only_a_call_imports_is_read(tmp_path, monkeypatch):
+    """Before the first call it is not there yet, and what stands in it counts all the same."""
+
+    def found(folder, number):
+        package = tmp_path / folder / "mine_lazy"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("def call(x):\n    from . import late\n    return late.scaled(x)\n")
+        (package / "late.py").write_text(f"def scaled(x):\n    return x * {number}\n")
+        for name in ("mine_lazy", "mine_lazy.late"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path / folder)
+            return fingerprint(importlib.import_module("mine_lazy").call)
+
+    assert found("1", 2) == found("2", 2) != found("3", 3)
+
+
+def test_names_that_keras_counts_up_do_not_count():
+    """The first layer of a kind is called as some of its settings are: "activation", "embeddings", "add"."""
+    makes = [
+        lambda: layers.Activation("relu"),
+        lambda: layers.Lambda(keras.ops.negative),
+        lambda: layers.Lambda(lambda x: -x),
+        lambda: layers.Embedding(3, 2, embeddings_initializer="ones"),
+        lambda: keras.Sequential([layers.Dropout(0.5), layers.Activation("tanh"), layers.ReLU()]),
+    ]
+    keras.backend.clear_session()
+    found = [[fingerprint(make()) for _ in range(3)] for make in makes]
+    assert all(len(set(each)) == 1 for each in found) and len({each[0] for each in found}) == len(makes)
+
+
+def test_sets_of_classes_are_the_same_in_any_order():
+    class A:
+        pass
+
+    class B:
+        def f(self):
+            return A
+
+    assert fingerprint({A, B}) == fingerprint(dict.fromkeys([B, A]).keys() | set())
+
+
+def test_rows_are_known_by_what_stored_records_hold():
+    """`settings["rows"]` of a record is made of these: another number here, and no stored record can be pooled."""
+    found = [names.rows_fingerprint(rows)[:16] for rows in (np.arange(12, dtype="uint8").reshape(3, 2, 2), ["a", "bc"])]
+    assert found == ["a1e289bfdc8be2d0", "28240bd64f0e9c8a"]

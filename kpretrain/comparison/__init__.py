@@ -1,12 +1,13 @@
 """The fair comparison: arms x labels per class x draws, on the same labelled rows, with intervals and a verdict.
 
-grid.py runs it, report.py says what it shows, statistics.py has the intervals, figure.py the curves, records.py what
-is stored and pooled.
+draws.py chooses the labelled rows, grid.py runs it, report.py says what it shows, statistics.py has the intervals,
+figure.py the curves, records.py what is stored and pooled.
 """
 
-from .grid import ComparisonError, compare, label_sizes
-from .report import Comparison, as_markdown
-from .words import few_test_rows, per_class, round_time
+from .draws import label_sizes
+from .grid import ComparisonError, compare
+from .report import Comparison
+from .words import as_markdown, few_test_rows, per_class, round_time
 
 __all__ = [
     "Comparison",

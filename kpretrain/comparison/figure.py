@@ -34,6 +34,11 @@ def colours(arms, compared):
     Returns
     -------
     dict of str to str
+
+    Examples
+    --------
+    >>> colours(["pixels", "scratch", "fine-tuned"], {"fine-tuned"})
+    {'pixels': '#0072b2', 'scratch': '#4d4d4d', 'fine-tuned': '#d55e00'}
     """
     found = {}
     for arm in arms:

@@ -19,11 +19,11 @@ from ..arms import Arm
 from ..files import cache_folder, replacing
 from ..session import run_facts, version
 from . import words
+from .draws import class_name, classes_of, draw, label_sizes
 from .report import Comparison
 from .statistics import smallest_difference
 
 _CELL = ("arm", "labels", "seed", "score", "balanced", "hits", "fit_seconds", "predict_seconds", "constant")
-_LADDER, _MOST_LABELLED = (1, 2, 5, 10, 20, 50, 100, 200), 1000  # labels per class; labelled rows in a draw
 
 
 class ComparisonError(ValueError):
@@ -85,6 +85,22 @@ def compare(
         test part is empty or holds one class, or a class that the training part lacks.
     ComparisonError
         If an arm raises, or predicts something that is not one class for each row. Finished cells are kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kpretrain.data import Dataset, Part
+    >>> y = np.tile([0, 1], 30)
+    >>> part = Part(np.random.default_rng(0).normal(y[:, None], 1, (60, 2)), y)
+    >>> dataset = Dataset("blobs", part, part, part, ["low", "high"], "drawn")
+    >>> import tempfile
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> arms = {"Bayes": Arm(GaussianNB(), against="constant"), "constant": DummyClassifier()}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = compare(arms, dataset, [2, 20], seeds=3, folder=folder, progress=False)
+    >>> found.table().groupby(["arm", "labels"], sort=False)["score"].mean().round().to_dict()
+    {('Bayes', 2): 71.0, ('Bayes', 20): 77.0, ('constant', 2): 50.0, ('constant', 20): 50.0}
     """
     from tqdm import tqdm
 
@@ -98,20 +114,20 @@ def compare(
     sizes = _whole_numbers("labels_per_class", labels_per_class, 1)
     seeds = _whole_numbers("seeds", range(seeds) if isinstance(seeds, int) else seeds, 0)
     grid = _grid(arms, sizes, only or {})
-    classes, test = _classes(dataset), dataset.test
-    rows = {seed: _draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
+    classes, test = classes_of(dataset), dataset.test
+    rows = {seed: draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
     prints = {name: _fingerprint(name, arm.estimator) for name, arm in arms.items()}
     told = {name: prints[name] and fingerprint(arm.estimator, versions=False) for name, arm in arms.items()}
     facts = _facts(arms, grid, dataset)
     folder = Path(folder) if folder is not None else cache_folder() / "compare"
     folder.mkdir(parents=True, exist_ok=True)
     cells = [(arm, n, seed) for seed in seeds for n in sizes for arm in arms if n in grid[arm]]
-    key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint([_run_cell, _draw]))
+    key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint([_run_cell, draw]))
     files = {cell: folder / f"{_digest(key, prints[cell[0]], *cell)}.json" for cell in cells if prints[cell[0]]}
     done = {cell: found for cell, file in files.items() if (found := _finished(file, cell, len(test.y)))}
     rivals = {name: arm.against for name, arm in arms.items()}
     if progress:
-        _print_plan(arms, rivals, grid, sizes, seeds, len(test.y), len(cells), len(done))
+        _print_plan(arms, rivals, grid, sizes, seeds, test_rows=len(test.y), cells=len(cells), done=len(done))
 
     def job(cell):
         name, n, seed = cell
@@ -149,39 +165,6 @@ def compare(
 # ---------------------------------------------------------------- before it runs
 
 
-def label_sizes(dataset, middle=True):
-    """Choose labels per class from the data: up to three of 1, 2, 5, 10, 20, 50, 100 and 200, spread out.
-
-    Without `middle`, only the smallest and the largest of them, which takes two thirds of the time. Every class must
-    have as many training rows, and a draw may hold 1,000 rows in all. Sizes below 5 are taken only
-    where few others are left.
-
-    Returns
-    -------
-    list of int
-        Ascending.
-    str
-        The choice in words, with the class that limits it.
-    """
-    labels, counts = np.unique(dataset.train.y, return_counts=True)
-    fewest = counts.min()
-    fit = [n for n in _LADDER if n <= min(fewest, max(_MOST_LABELLED // len(labels), 1))]
-    fit = enough if len(enough := [n for n in fit if n >= 5]) >= 3 else fit
-    sizes = sorted({fit[0], fit[len(fit) // 2], fit[-1]} if middle else {fit[0], fit[-1]})
-    why = (
-        f"Chosen from the data: {words.per_class(*sizes)}. The smallest of {len(labels)} classes, "
-        f"{_class_name(dataset, labels[counts.argmin()])!r}, has {words.count(fewest, 'training row')}"
-    )
-    if fewest * len(labels) > _MOST_LABELLED:
-        why += f", and a draw holds up to {max(_MOST_LABELLED, len(labels)):,} rows in all"
-    return sizes, why + "."
-
-
-def _class_name(dataset, label):
-    known = isinstance(label, int | np.integer) and label < len(dataset.class_names)
-    return str(dataset.class_names[label] if known else label)
-
-
 def _whole_numbers(name, values, least):
     """A sorted tuple of different whole numbers."""
     values = list(values) if np.iterable(values) else [values]
@@ -208,32 +191,6 @@ def _grid(arms, sizes, only):
     return grid
 
 
-def _classes(dataset):
-    """The classes that a draw takes its rows from. Refuses a test part that these do not describe."""
-    y, tested = np.asarray(dataset.train.y), np.unique(dataset.test.y)
-    if len(tested) < 2:
-        raise ValueError(
-            f"{dataset.name}: the test part holds {len(tested)} class(es); two are needed to compare arms."
-        )
-    if unseen := [_class_name(dataset, label) for label in np.setdiff1d(tested, y)]:
-        raise ValueError(f"{dataset.name}: the test part holds {words.listed(unseen)}, which no training row is of.")
-    return np.union1d(np.unique(y), np.arange(len(dataset.class_names)) if y.dtype.kind in "iu" else y[:0])
-
-
-def _draw(dataset, classes, seed, most):
-    """Positions in train, `most` of each class, classes in turn: the first n * classes are the draw of n per class."""
-    y, orders = np.asarray(dataset.train.y), []
-    for k, label in enumerate(classes):
-        rows = np.flatnonzero(y == label)
-        if len(rows) < most:
-            raise ValueError(
-                f"{dataset.name}: the class {_class_name(dataset, label)!r} has "
-                f"{words.count(len(rows), 'training row')}, and {most} labels are wanted."
-            )
-        orders.append(np.random.default_rng([seed, k]).permutation(rows)[:most])
-    return np.stack(orders, axis=1).ravel()  # (most, classes) -> (most * classes,)
-
-
 def _facts(arms, grid, dataset):
     """What ran, on what, where and when; `settings` and `versions` must be equal where records are pooled."""
     import keras
@@ -257,7 +214,7 @@ def _facts(arms, grid, dataset):
         "versions": versions | {"backend": f"{backend} {version(backend)}"},
         "data": {dataset.name: dataset.source},
         "settings": settings,
-        "test_classes": {_class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
+        "test_classes": {class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
         "notes": {name: arm.note for name, arm in arms.items() if arm.note},
     }
 
@@ -280,14 +237,14 @@ def _digest(*values):
 def _describe(value):
     """An estimator in words that JSON holds: its parameters, without random states and without a model's weights."""
     if hasattr(value, "get_params") and not isinstance(value, type):
-        params = {key: _describe(v) for key, v in value.get_params(deep=False).items() if key != "random_state"}
-        return {"class": type(value).__name__, **params}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [_describe(item) for item in value]
+        value = {"class": type(value).__name__} | value.get_params(deep=False)
+        value.pop("random_state", None)
     if isinstance(value, dict):
         return {str(key): _describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_describe(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     if hasattr(value, "tocoo"):  # a graph over features: made by the pretraining, as weights are, and told by its shape
         return f"{type(value).__name__} {value.shape}"
     from ..fingerprint import architecture, fingerprint
@@ -353,7 +310,7 @@ def _run_cell(cell, estimator, x, y, test_x, test_y):
     return dict(zip(_CELL, (*cell, 100 * float(hits.mean()), balanced, bits, *seconds, constant), strict=True))
 
 
-def _print_plan(arms, rivals, grid, sizes, seeds, test_rows, cells, done):
+def _print_plan(arms, rivals, grid, sizes, seeds, *, test_rows, cells, done):
     tests = sum(any(n in grid[rival] for n in grid[arm]) for arm in arms for rival in rivals[arm])
     found = f", {done} of them found finished" if done else ""
     what = f"{len(arms)} arms ({'; '.join(arms)}), {words.per_class(*sizes)}, {words.count(len(seeds), 'draw')}"

@@ -26,7 +26,19 @@ _FACTS = (
 
 
 def record(comparison, name, title, command):
-    """Return what `Comparison.record` promises."""
+    """Return what `Comparison.record` promises.
+
+    Examples
+    --------
+    >>> from kpretrain.comparison import Comparison
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+    >>> kept = record(found, "mine", "A title", "")
+    >>> kept["name"], kept["seeds"], kept["against"]
+    ('mine', [0, 1, 2, 3], {'tuned': ['scratch']})
+    """
     table = comparison.table()
     versions = comparison.facts.get("versions", {})
     kept = {
@@ -62,7 +74,21 @@ def _unpacked(text, cells, rows):
 
 
 def save(comparison, path, name, title, command):
-    """Write a comparison as one JSON file, and return the record."""
+    """Write a comparison as one JSON file, and return the record.
+
+    Examples
+    --------
+    >>> from kpretrain.comparison import Comparison
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kept = save(found, f"{folder}/mine.json", None, "A title", "")
+    ...     Comparison.load(f"{folder}/mine.json").arms
+    ['tuned', 'scratch']
+    """
     path = Path(path)
     kept = record(comparison, name or path.stem, title, command)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +98,19 @@ def save(comparison, path, name, title, command):
 
 
 def load(path):
-    """Return (table, against, test rows, facts) of a record, or of its file."""
+    """Return (table, against, test rows, facts) of a record, or of its file.
+
+    Examples
+    --------
+    >>> from kpretrain.comparison import Comparison
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+    >>> table, against, test_rows, facts = load(record(found, "mine", "A title", ""))
+    >>> len(table), against, test_rows
+    (8, {'tuned': ['scratch']}, 200)
+    """
     where = "the record" if isinstance(path, dict) else str(path)
     try:
         kept = path if isinstance(path, dict) else json.loads(Path(path).read_text(encoding="utf8"))
@@ -94,7 +132,16 @@ def load(path):
 
 
 def refuse_repeats(table):
-    """Raise where a cell stands twice, is not a number, or two pretraining runs share a draw."""
+    """Raise where a cell stands twice, is not a number, or two pretraining runs share a draw.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"run": "", "seed": 3, "arm": "scratch", "labels": 5, "score": 80.0}
+    >>> refuse_repeats(pd.DataFrame([row, row]))
+    Traceback (most recent call last):
+    ValueError: The seed 3 stands twice (arm 'scratch', 5 labels per class).
+    """
     twice = table[table.duplicated(["run", "seed", "arm", "labels"])]
     if len(twice):
         row = twice.iloc[0]
@@ -109,7 +156,19 @@ def refuse_repeats(table):
 
 
 def pool(comparisons):
-    """Return (table, against, test rows, facts) of comparisons of the same arms on the same data."""
+    """Return (table, against, test rows, facts) of comparisons of the same arms on the same data.
+
+    Examples
+    --------
+    >>> from kpretrain.comparison import Comparison
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+    >>> pool([found, found])
+    Traceback (most recent call last):
+    ValueError: The records cannot be pooled: the seed 0 stands in comparison 1 and in comparison 2.
+    """
     first, *others = comparisons
     names = [c.facts.get("file") or f"comparison {number}" for number, c in enumerate(comparisons, 1)]
     names = [Path(name).name if name != "the record" else f"record {k}" for k, name in enumerate(names, 1)]

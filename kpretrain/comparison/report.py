@@ -41,6 +41,32 @@ class Comparison:
     ------
     ValueError
         If a cell stands twice, or if two pretraining runs share a draw: give each run draws of its own.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+    >>> print(found.verdict().splitlines()[0])
+    Tuned helps on these test rows: +11.0 points over scratch at 5 labels per class (9.2 to 12.8).
+    >>> print(found.scores().round(1).to_string(index=False))
+        arm  labels  mean  low  high
+      tuned       5  81.5 79.4  83.6
+    scratch       5  70.5 69.6  71.4
+    >>> print(found.differences().round(1).to_string(index=False))
+      arm against  labels  points  low  high  draws  runs
+    tuned scratch       5    11.0  9.2  12.8      4     1
+    >>> found.contrasts()[["p", "p_holm", "smallest"]].round(4).to_dict("list")
+    {'p': [0.0003], 'p_holm': [0.0003], 'smallest': [2.4571]}
+    >>> found.summary()["5 labels"].to_dict()
+    {'tuned': '81.5 (79.4 to 83.6)', 'scratch': '70.5 (69.6 to 71.4)'}
+
+    Another draw, made elsewhere, is pooled with these:
+
+    >>> fifth = Comparison(table[table["seed"] == 0].assign(seed=4), {"tuned": ["scratch"]}, test_rows=200)
+    >>> len(found.merge(fifth).table())
+    10
     """
 
     def __init__(self, table, against, test_rows, facts=None):
@@ -91,7 +117,7 @@ class Comparison:
         groups = runs if self.pretrained & set(arms) else np.zeros(len(runs))
         floor = (100 / self.test_rows) ** 2 / 6  # of rounding: a score is a multiple of one test row
         found = estimate(self._hits[there][:, columns], weights, groups, floor)
-        return found._replace(low=np.maximum(found.low, -100), high=np.minimum(found.high, 100)), runs
+        return found._replace(low=found.low.clip(-100), high=found.high.clip(max=100)), runs
 
     def _sizes(self, arm):
         if not (sizes := [labels for name, labels in self._column if name == arm]):
@@ -180,7 +206,7 @@ class Comparison:
             low = high = np.nan
             if len(by_run) >= 3:
                 found = estimate(by_run[:, None], [[1]], np.zeros(len(by_run)), (100 / self.test_rows) ** 2 / 6)
-                low, high = max(float(found.low[0]), -100.0), min(float(found.high[0]), 100.0)
+                low, high = np.clip([found.low[0], found.high[0]], -100, 100)
             each = tuple(by_run.mean(axis=1).round(2).tolist())
             rows.append((arm, rival, float(by_run.mean()), low, high, len(by_run), each))
         return pd.DataFrame(rows, columns=["arm", "against", "points", "low", "high", "runs", "each"])
@@ -190,10 +216,7 @@ class Comparison:
         rows = []
         for arm, n in self._column:
             found, _ = self._estimate([(arm, n)], [[1]], (arm,))
-            mean, low, high = (float(part[0]) for part in found[:3])
-            rows.append(
-                (arm, n, mean, max(low, 0.0) if low == low else low, min(high, 100.0) if high == high else high)
-            )
+            rows.append((arm, n, float(found.mean[0]), *np.clip([found.low[0], found.high[0]], 0, 100)))
         return pd.DataFrame(rows, columns=["arm", "labels", "mean", "low", "high"])
 
     def summary(self):
@@ -233,7 +256,7 @@ class Comparison:
 
     def markdown_table(self):
         """Return `summary` as a Markdown table."""
-        return as_markdown(self.summary().reset_index())
+        return words.as_markdown(self.summary().reset_index())
 
     # ---------------------------------------------------------------- labels saved
 
@@ -249,6 +272,14 @@ class Comparison:
         -------
         pandas.DataFrame
             labels (n), needed, low, high and saved (needed - n); numbers, or text where censored.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> rows = [("scratch", 5, 60.0), ("scratch", 10, 70.0), ("scratch", 20, 80.0), ("tuned", 5, 70.0)]
+        >>> table = pd.DataFrame(rows * 2, columns=["arm", "labels", "score"]).assign(seed=[0] * 4 + [1] * 4)
+        >>> Comparison(table, {}, test_rows=10_000).labels_saved("tuned")[["needed", "saved"]].to_dict("list")
+        {'needed': [10.0], 'saved': [5.0]}
         """
         sizes, mine = self._sizes(against), self._sizes(arm)
         grid = np.union1d(np.geomspace(sizes[0], sizes[-1], 400), sizes)
@@ -313,6 +344,15 @@ class Comparison:
         ------
         ValueError
             If it is no record of a comparison, or damaged.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
+        >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
+        >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
+        >>> Comparison.load(found.record(name="mine")).arms
+        ['tuned', 'scratch']
         """
         return cls(*records.load(path))
 
@@ -332,13 +372,6 @@ class Comparison:
     def __repr__(self):
         """Return the summary as text."""
         return self.summary().to_string()
-
-
-def as_markdown(table):
-    """Return a pandas table, without its index, as a Markdown table."""
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])
 
 
 def _first_crossing(grid, values, before, after):
