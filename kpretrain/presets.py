@@ -13,6 +13,7 @@ from pathlib import Path
 from .data import cache_folder, loaded
 from .paths import ROOT
 from .session import run_facts
+from .words import duration
 
 FOLDER = ROOT / "data" / "presets"
 _WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras
@@ -52,13 +53,9 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
     pathlib.Path
         The preset's folder.
     """
-    import keras
-
     if not name or name.startswith(".") or Path(name).name != name:
         raise ValueError(f"A preset's name is a folder's name, not {name!r}.")
-    backend = keras.backend.backend()
     ran = {key: value for key, value in run_facts().items() if key not in ("profile", "peak_memory_gb")}
-    ran |= {"backend": f"{backend} {importlib.import_module(backend).__version__}"}
     about = {"name": name, "command": command, "metric": metric, **ran, "data": data, "seconds": round(seconds, 1)}
     target = Path(folder) / name
     new, old = (target.with_name(f".{name}-{word}-{uuid.uuid4().hex[:8]}") for word in ("new", "old"))
@@ -159,7 +156,7 @@ def load(name, folder=FOLDER):
     if isinstance(metric, dict):
         metric = ", ".join(f"{key} {value}" for key, value in metric.items())
     print(
-        f"preset {place.name}: {metric}; trained in {_duration(about['seconds'])} on "
+        f"preset {place.name}: {metric}; trained in {duration(about['seconds'])} on "
         f"{about['machine'].split(',')[0]}, {about['date']}; made again by `{about['command']}`"
     )
     return model
@@ -181,10 +178,6 @@ def _read(place):
     registered = json.loads((place / kind).read_text(encoding="utf8"))["registered_name"]
     found = keras.saving.get_registered_object(registered)
     return (found or keras_hub.models.Backbone).from_preset(str(place))
-
-
-def _duration(seconds):
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), folder=FOLDER):
@@ -231,7 +224,7 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), fold
     model, about = found if isinstance(found, tuple) else (found, {})
     seconds = about.pop("seconds", time.perf_counter() - start)
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
-    print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
+    print(f"preset {name}: not loaded, {why}; trained here in {duration(seconds)}")
     if kept:
         about = {"command": keep, "data": loaded(), "metric": "see the record", "seed": seed} | about
         save(model, kept.name, seconds=seconds, folder=kept.parent, **about)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .paths import ROOT
 from .session import run_facts
+from .words import as_markdown
 
 FOLDER = ROOT / "data" / "results"
 _MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
@@ -223,8 +224,6 @@ def _stored(name, folder, seeds=""):
 
 def markdown(folder=FOLDER):
     """Render all stored records as one Markdown text, in order of name."""
-    from .comparison import as_markdown
-
     blocks = []
     for path in sorted(Path(folder).glob("*.json")):
         record = load(path.stem, folder)

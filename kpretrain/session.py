@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 _M_TOP_PAD, _TOP_PAD = -2, 64 * 2**20  # malloc.h's name for the setting, and its value in bytes
 
-_state = {"started": None, "seed": None, "backend": None}
+_state = {"started": None, "seed": None}
 
 
 @contextlib.contextmanager
@@ -54,12 +54,32 @@ def reuse_memory():
     ctypes.CDLL(None).mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
-def version(distribution):
-    """Return the version of an installed distribution, or "not installed"."""
+def version(distribution, missing="not installed"):
+    """Return the version of an installed distribution, or what stands for one that is missing.
+
+    Examples
+    --------
+    >>> version("a-package-that-nobody-wrote")
+    'not installed'
+    """
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return missing
+
+
+def backend():
+    """Return the name and the version of Keras's backend: "tensorflow 2.21.0", or "no backend" before Keras is loaded.
+
+    Examples
+    --------
+    >>> backend() == "no backend" or version(backend().split()[0]) in backend()
+    True
+    """
+    if "keras" not in sys.modules:
+        return "no backend"
+    name = sys.modules["keras"].backend.backend()
+    return f"{name} {version(name)}"
 
 
 def active_profile():
@@ -137,17 +157,11 @@ def setup(seed=0):
     # keras_hub and keras_cv import tqdm's notebook bar; the course draws none, so its widgets need not be installed.
     warnings.filterwarnings("ignore", message="IProgress not found")
     keras.utils.set_random_seed(seed)
-    _state["backend"] = keras.backend.backend()
     print(
         f"kpretrain {version('kpretrain')} · Python {platform.python_version()} · keras {keras.__version__} "
-        f"on {_backend()} · profile {active_profile()} · seed {seed}"
+        f"on {backend()} · profile {active_profile()} · seed {seed}"
     )
     return seed
-
-
-def _backend():
-    name = _state["backend"] or "no backend"
-    return f"{name} {version(name)}" if _state["backend"] else name
 
 
 def _peak_memory():
@@ -176,7 +190,7 @@ def run_facts():
         "peak_memory_gb": None if (peak := _peak_memory()) is None else round(peak, 2),
         "python": platform.python_version(),
         "keras": version("keras"),
-        "backend": _backend(),
+        "backend": backend(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "data": data.loaded(),
     }

@@ -19,8 +19,9 @@ from nbformat import v4
 from kpretrain.paths import ROOT
 from kpretrain.tools import run as course
 from kpretrain.tools.cli import main
-from kpretrain.tools.progress import Progress, duration
+from kpretrain.tools.progress import Progress
 from kpretrain.tools.report import closing_table
+from kpretrain.words import duration
 
 FIGURE = """import matplotlib.pyplot as plt
 fig, axes = plt.subplots(1, {panels}, figsize=({width}, 3), squeeze=False)
@@ -407,11 +408,13 @@ def test_the_time_left_follows_the_pace(tmp_path):
 
 
 def test_durations():
-    assert [duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
+    assert [duration(seconds) for seconds in (0.04, 8.44, 59.7, 185.2, 3725, 9000)] == [
+        "less than 0.1 s",
         "8.4 s",
-        "1 min 00 s",
-        "3 min 05 s",
-        "1 h 02 min",
+        "60 s",
+        "3 min",
+        "62 min",
+        "2 h 30 min",
     ]
 
 

@@ -5,16 +5,6 @@ is stored and pooled.
 """
 
 from .grid import ComparisonError, compare, label_sizes
-from .report import Comparison, as_markdown
-from .words import few_test_rows, per_class, round_time
+from .report import Comparison
 
-__all__ = [
-    "Comparison",
-    "ComparisonError",
-    "as_markdown",
-    "compare",
-    "few_test_rows",
-    "label_sizes",
-    "per_class",
-    "round_time",
-]
+__all__ = ["Comparison", "ComparisonError", "compare", "label_sizes"]

@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from . import records, sentences, words
+from .. import words
+from . import records, sentences
 from .figure import draw
 from .statistics import estimate, holm, smallest_difference
 
@@ -233,7 +234,7 @@ class Comparison:
 
     def markdown_table(self):
         """Return `summary` as a Markdown table."""
-        return as_markdown(self.summary().reset_index())
+        return words.as_markdown(self.summary().reset_index())
 
     # ---------------------------------------------------------------- labels saved
 
@@ -332,13 +333,6 @@ class Comparison:
     def __repr__(self):
         """Return the summary as text."""
         return self.summary().to_string()
-
-
-def as_markdown(table):
-    """Return a pandas table, without its index, as a Markdown table."""
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])
 
 
 def _first_crossing(grid, values, before, after):

@@ -1,8 +1,6 @@
 """Your own data, one call: a folder of images or a table of texts in, draws while there is time, an answer out."""
 
-import os
 import shlex
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import arms as standard
-from .. import data, notebook
-from ..comparison import compare, label_sizes, per_class, round_time
+from .. import data, session
+from ..comparison import compare, label_sizes
+from ..words import duration, per_class
 from . import answer
+from .doctor import nearest
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so
@@ -93,7 +93,7 @@ def run(
     dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
-    notebook.setup()
+    session.setup()
     arms, note = _arms(kind, dataset, encoder, baseline, updates)
     notes = [line for line in (*notes, why, note) if line]
     _say(*notes)
@@ -112,7 +112,7 @@ def run(
         temporary.write_text(answer.report(comparison, dataset, sentence, notes, command, seconds), encoding="utf8")
     costs = answer.costs(comparison).to_string(index=False)
     _say("", sentence, "", comparison.summary().to_string(), "", answer.verdict(comparison), "", costs)
-    _say("", f"The page: {out / 'index.html'}, made in {round_time(seconds)}.")
+    _say("", f"The page: {out / 'index.html'}, made in {duration(seconds)}.")
     if stopped:
         raise KeyboardInterrupt
     return comparison
@@ -124,12 +124,9 @@ def _say(*lines):
 
 def _refuse_unwritable(name, folder):
     """Raise if a file could not be written below a folder that may not exist yet; nothing is left behind."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise data.DataError(f"{name} {folder} cannot be written ({there}: {error.strerror}).") from error
+    there, problem = nearest(folder)
+    if problem:
+        raise data.DataError(f"{name} {folder} cannot be written ({there}: {problem}).")
 
 
 # ---------------------------------------------------------------- what is compared
@@ -287,14 +284,14 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
     try:
         # a fit of a first draw, and so not in vain: what is trained takes nearly all the time
         took = run({"scratch": arms["scratch"]}, labels[:1]) * 2 * len(labels)
-        _say(f"A draw takes about {answer.short_time(took)}.{_late(least, took, end)}")
+        _say(f"A draw takes about {duration(took)}.{_late(least, took, end)}")
         while done < most and (done < least or not new or time.perf_counter() + took <= end):
             cells = _files(folder)
             took, done = run(arms, labels), done + 1
             if _files(folder) == cells:
                 continue
             kept = f" ({done - 1} kept from before)" if done > 1 and not new else ""
-            _say(f"Draw {done}: {answer.short_time(took)}{kept}.")
+            _say(f"Draw {done}: {duration(took)}{kept}.")
             new += 1
     except KeyboardInterrupt:
         whole = f"{done} whole draw{' is' if done == 1 else 's are'} kept" if done else "No draw is whole yet"

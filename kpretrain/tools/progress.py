@@ -1,4 +1,4 @@
-"""How far a run of the notebooks is: a bar over all cells with the time left, and durations in words."""
+"""How far a run of the notebooks is: a bar over all cells with the time left."""
 
 import asyncio
 import heapq
@@ -7,6 +7,8 @@ import sys
 import time
 
 from tqdm import tqdm
+
+from ..words import duration
 
 
 class Progress:
@@ -34,7 +36,7 @@ class Progress:
             )
         else:
             several = f"{self.plans} notebook{'s' * (self.plans > 1)}"
-            self._say(f"{several}, about {duration(round(self.left()))} in all")
+            self._say(f"{several}, about {duration(self.left())} in all")
 
     def start_notebook(self, plan):
         """Show that a notebook begins."""
@@ -68,7 +70,7 @@ class Progress:
             self._show()
             return
         said = f"{result.name}: passed" if result.status == "passed" else result.reason()
-        left = f", about {duration(round(self.left()))} left" if self.ended < self.plans else ""
+        left = f", about {duration(self.left())} left" if self.ended < self.plans else ""
         self._say(f"[{self.ended}/{self.plans}] {said} ({duration(result.seconds)}{left})")
 
     def left(self):
@@ -106,7 +108,7 @@ class Progress:
         ]
         self.bar.n = self.cells
         self.bar.set_description_str("; ".join(where), refresh=False)
-        self.bar.set_postfix_str(f"about {duration(round(self.left()))} left", refresh=True)
+        self.bar.set_postfix_str(f"about {duration(self.left())} left", refresh=True)
 
 
 def _terminal_has_room():
@@ -115,15 +117,3 @@ def _terminal_has_room():
         return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
     except (OSError, ValueError):
         return False
-
-
-def duration(seconds):
-    """Return seconds as text that is easy to read: "8.4 s", "12 s", "3 min 05 s", "1 h 02 min"."""
-    if seconds < 9.95 and not isinstance(seconds, int):
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

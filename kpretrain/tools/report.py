@@ -4,7 +4,6 @@ import base64
 import datetime
 import html
 import os
-import platform
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from urllib.parse import quote, unquote
 from nbconvert import HTMLExporter
 
 from ..data import replacing
-from .doctor import cores, installed
+from ..session import run_facts, version
+from ..words import duration
 from .page import render_notebook, render_page
-from .progress import duration
 
 KEY_RESULT_TAG = "key-result"
 STORED_RECORD_TAG = "stored-record"
@@ -276,6 +275,7 @@ def _write_copies(results, out):
 def write_index(results, out, profile, seconds):
     """Write the HTML copies and `index.html`, and return its path."""
     _write_copies(results, out)
+    ran = run_facts()
     counts = [
         f"{sum(result.status == status for result in results)} {status}"
         for status in ("passed", "failed", "stopped", "not run")
@@ -286,8 +286,8 @@ def write_index(results, out, profile, seconds):
         ("Total time", duration(seconds)),
         ("Profile", profile),
         ("Date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
-        ("Versions", ", ".join(_versions())),
-        ("Machine", f"{cores()} cores, {platform.system()} {platform.machine()}"),
+        ("Versions", f"Python {ran['python']}, Keras {ran['keras']}, TensorFlow {version('tensorflow')}"),
+        ("Machine", ran["machine"]),
     ]
     page = render_page("kpretrain: the course, executed", facts, [_card(result) for result in results])
     return write(out / "index.html", page)
@@ -319,9 +319,3 @@ def _card(result):
         "figures": result.figures,
         "error": error,
     }
-
-
-def _versions():
-    packages = {"Keras": "keras", "TensorFlow": "tensorflow"}
-    found = [f"{label} {installed(package) or 'not installed'}" for label, package in packages.items()]
-    return [f"Python {platform.python_version()}", *found]

@@ -1,4 +1,4 @@
-"""Numbers in words, as the tables and sentences of a comparison use them."""
+"""Numbers, durations and tables in words, as sentences, reports and progress lines use them."""
 
 FEW_TEST_ROWS = 30
 
@@ -35,11 +35,29 @@ def span(low, high, decimals):
     return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-0 ", "0 ")
 
 
-def round_time(seconds):
-    """Return "12 s" or "3 min"."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+def duration(seconds):
+    """Return seconds as text that is easy to read, with tenths below ten.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (0.02, 8.44, 59.7, 185, 4000, 9000)]
+    ['less than 0.1 s', '8.4 s', '60 s', '3 min', '67 min', '2 h 30 min']
+    """
+    if seconds < 9.95:
+        return f"{seconds:.2g} s" if seconds >= 0.1 else "less than 0.1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def few_test_rows(rows):
     """Return a warning on a small test part."""
     return f"Beware: the test part has {count(rows, 'row')}, each of them {100 / rows:.1f} points; add rows."
+
+
+def as_markdown(table):
+    """Return a pandas table, without its index, as a Markdown table."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])
