@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import results
 from ..paths import ROOT
 from .report import write
-from .run import CourseError, exit_code, find, run, variables
+from .run import CourseError, exit_code, find, run
 
 
 def record(only, seeds, *, profile="full", out="course-run", in_place=False):
@@ -36,11 +36,11 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     ValueError
         If the runs differ in anything but their seed.
     """
-    with tempfile.TemporaryDirectory() as folder, variables(KPRETRAIN_RESULTS=folder):
+    with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
-            with variables(KPRETRAIN_SEED=str(seed)):
-                code = exit_code(run(profile=profile, only=only, out=out, in_place=in_place, timeout=0))
-            if code:
+            variables = {"KPRETRAIN_RESULTS": folder, "KPRETRAIN_SEED": str(seed)}
+            ran = run(profile=profile, only=only, out=out, in_place=in_place, timeout=0, variables=variables)
+            if code := exit_code(ran):
                 return code
         for path in find(None, only):
             saved = [Path(folder) / f"{path.stem}-seed{seed}.json" for seed in seeds]

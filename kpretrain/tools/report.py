@@ -3,15 +3,19 @@
 import base64
 import datetime
 import html
+import io
 import os
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from nbconvert import HTMLExporter
+from nbconvert.filters import strip_ansi
+from PIL import Image
 
 from ..data import replacing
 from ..session import run_facts, version
@@ -20,9 +24,6 @@ from .page import render_notebook, render_page
 
 KEY_RESULT_TAG = "key-result"
 STORED_RECORD_TAG = "stored-record"
-
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Result:
     cells : int
         How many code cells the notebook has.
     cell : int or None
-        The code cell that failed or was stopped, counted from 1 as Jupyter's `[n]` does.
+        The last code cell that was begun, counted from 1 as Jupyter's `[n]` does.
     source, error, traceback : str
         That cell's source, why it failed in one line, and the whole traceback without colours.
     figures : list of dict
@@ -108,17 +109,12 @@ def clear(notebook):
 
 def read_outputs(notebook, result):
     """Put what an executed notebook shows into its result."""
-    _drop_widgets(notebook)
+    for output in _outputs(notebook.cells):  # the view of a widget shows nothing without the widget's state
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     result.figures = _figures(notebook, result.title)
     result.key_result = _tagged(notebook, KEY_RESULT_TAG)
     result.stored_record = _tagged(notebook, STORED_RECORD_TAG)
     result.html = _as_html(notebook, result.title)
-
-
-def _drop_widgets(notebook):
-    """Take out views of widgets: without their state they show nothing."""
-    for output in _outputs(notebook.cells):
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def _outputs(cells):
@@ -131,33 +127,13 @@ def _figures(notebook, title):
     for cell in notebook.cells:
         heading = first_heading(cell) or heading
         for output in _outputs([cell]):
-            content = re.sub(r"\s", "", output.get("data", {}).get("image/png", ""))
-            size = _png_size(content)
-            if size is None:
-                continue
-            about = output.get("metadata", {}).get("image/png", {})
-            alt = about.get("alt") or f"Figure {len(figures) + 1} of {title}: {heading}"
-            figures.append(
-                {
-                    "source": f"data:image/png;base64,{content}",
-                    "alt": alt,
-                    "caption": about.get("alt") or heading,
-                    "width": size[0],
-                    "height": size[1],
-                }
-            )
+            if content := re.sub(r"\s", "", output.get("data", {}).get("image/png", "")):
+                told = output.get("metadata", {}).get("image/png", {}).get("alt")
+                width, height = Image.open(io.BytesIO(base64.b64decode(content))).size
+                figure = {"source": f"data:image/png;base64,{content}", "width": width, "height": height}
+                figure |= {"alt": told or f"Figure {len(figures) + 1} of {title}: {heading}"}
+                figures.append(figure | {"caption": told or heading})
     return figures
-
-
-def _png_size(content):
-    """Return width and height of a base64 PNG, or None if it is none."""
-    try:
-        start = base64.b64decode(content[:64])
-    except ValueError:
-        return None
-    if len(start) < 24 or not start.startswith(_PNG_SIGNATURE):
-        return None
-    return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 
 def _tagged(notebook, tag):
@@ -171,24 +147,14 @@ def _tagged(notebook, tag):
         elif "image/png" not in data and (text := data.get("text/plain") or output.get("text")):
             # What has HTML is a table of pandas: its columns must stay in line.
             kind = "table" if "text/html" in data else ""
-            text = plain(text).rstrip().lstrip("\n")
+            text = strip_ansi(text).rstrip().lstrip("\n")
             parts.append(f"```{kind}\n{text}\n```")
     return "\n\n".join(parts)
-
-
-def plain(text):
-    """Return the text without terminal colours."""
-    return _ANSI.sub("", text)
 
 
 def first_line(text):
     """Return the first line that is not blank."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def shorten(text, room):
-    """Return the text, cut where it is longer than the room."""
-    return text if len(text) <= room else text[: room - 3].rstrip() + "..."
 
 
 def write(path, text):
@@ -203,30 +169,25 @@ def write(path, text):
 
 def closing_table(results):
     """Return the closing table as text, and one line for each notebook that did not pass."""
-    header = ("notebook", "status", "time", "figures", "key result of this run")
-    width = max(shutil.get_terminal_size((120, 20)).columns, 60)
-    rows = [
-        (
-            result.name,
-            result.status,
-            "" if result.status == "not run" else duration(result.seconds),
-            str(len(result.figures)),
-            re.sub(r"[*`]", "", first_line(re.sub(r"```(table)?", "", result.key_result))),
-        )
-        for result in results
-    ]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
-    room = max(width - sum(widths) - 8, 20)
-    lines = [
-        "",
-        *("  ".join([*map(str.ljust, row[:4], widths), shorten(row[4], room)]).rstrip() for row in [header, *rows]),
-    ]
-    lines.insert(2, "-" * min(max(map(len, lines)), width))
+    room = max(shutil.get_terminal_size((120, 20)).columns, 60)
+    wide = max(len(result.name) for result in results)
+
+    def line(name, status, time, figures, key):
+        return f"{name:<{wide}}  {status:<8}  {time:<10}  {figures:>7}  {key}"[:room].rstrip()
+
+    lines = ["", line("notebook", "status", "time", "figures", "key result of this run"), "-" * room]
+    for result in results:
+        key = re.sub(r"[*`]", "", first_line(re.sub(r"```(table)?", "", result.key_result)))
+        lines.append(line(result.name, result.status, _time(result), len(result.figures), key))
     for result in results:
         if result.status in ("failed", "stopped"):
             lines += ["", result.reason()]
             lines += [f"    {line}" for line in result.source.splitlines()[:3]]
     return "\n".join(lines)
+
+
+def _time(result):
+    return "" if result.status == "not run" else duration(result.seconds)
 
 
 # The page
@@ -276,13 +237,9 @@ def write_index(results, out, profile, seconds):
     """Write the HTML copies and `index.html`, and return its path."""
     _write_copies(results, out)
     ran = run_facts()
-    counts = [
-        f"{sum(result.status == status for result in results)} {status}"
-        for status in ("passed", "failed", "stopped", "not run")
-        if any(result.status == status for result in results)
-    ]
+    counts = Counter(result.status for result in results)
     facts = [
-        ("Notebooks", ", ".join(counts)),
+        ("Notebooks", ", ".join(f"{count} {status}" for status, count in counts.items())),
         ("Total time", duration(seconds)),
         ("Profile", profile),
         ("Date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
@@ -293,15 +250,11 @@ def write_index(results, out, profile, seconds):
     return write(out / "index.html", page)
 
 
-def _links(result):
-    if result.executed is None:
-        return []
-    name = result.executed.name
-    return [("The executed notebook", result.executed.with_suffix(".html").name), (f"as {name}", name)]
-
-
 def _card(result):
-    error = None
+    error, links = None, []
+    if result.executed is not None:
+        name = result.executed.name
+        links = [("The executed notebook", f"{result.name}.html"), (f"as {name}", name)]
     if result.status in ("failed", "stopped"):
         source = result.source.splitlines()
         shown = "\n".join(source[:6] + (["..."] if len(source) > 6 else []))
@@ -311,8 +264,8 @@ def _card(result):
         "id": result.name,
         "title": result.title,
         "status": result.status,
-        "note": "" if result.status == "not run" else duration(result.seconds),
-        "links": _links(result),
+        "note": _time(result),
+        "links": links,
         "heading": "Key result of this run",
         "markdown": result.key_result,
         "stored": result.stored_record,
