@@ -20,11 +20,26 @@ _WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them r
 
 
 class PresetError(ValueError):
-    """A preset that is not there or is damaged; the message names the file and the mend."""
+    """A preset that is not there or is damaged; the message names the file and the mend.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.load("nothing", folder="presets")
+    Traceback (most recent call last):
+    kpretrain.presets.PresetError: No preset 'nothing' in presets; there are: none.
+    """
 
 
 def available(folder=FOLDER):
-    """Return the names of the presets in a folder, sorted."""
+    """Return the names of the presets in a folder, sorted.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> {"bert_docstrings", "resnet_cifar10"} <= set(kp.presets.available())
+    True
+    """
     return sorted(path.parent.name for path in Path(folder).glob("[!.]*/manifest.json"))
 
 
@@ -52,6 +67,15 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
     -------
     pathlib.Path
         The preset's folder.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> made = {"command": "python make.py", "data": "none", "metric": {"accuracy, %": 90}, "seconds": 12}
+    >>> kp.presets.save(model, "tiny", folder="presets", **made).name
+    'tiny'
     """
     if not name or name.startswith(".") or Path(name).name != name:
         raise ValueError(f"A preset's name is a folder's name, not {name!r}.")
@@ -106,6 +130,12 @@ def manifest(name, folder=FOLDER):
     ------
     PresetError
         If there is no such preset (the message lists those that exist), or its manifest is missing or damaged.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.manifest("resnet_cifar10")["command"]
+    'python ...'
     """
     place = _place(name, folder)
     if not place.is_dir():
@@ -141,6 +171,17 @@ def load(name, folder=FOLDER):
     ------
     PresetError
         If there is no such preset, or a file is missing, changed or not in the manifest. Nothing is read then.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> made = {"command": "python make.py", "data": "none", "metric": {"accuracy, %": 90}, "seconds": 12}
+    >>> path = kp.presets.save(model, "tiny", folder="presets", **made)
+    >>> kp.presets.load("tiny", folder="presets").output_shape
+    preset tiny: accuracy, % 90; trained in 12 s on ... cores, ...; made again by `python make.py`
+    (None, 3)
     """
     about, place = manifest(name, folder), _place(name, folder)
     wanted, found = about["sha256"], _hashes(place)
@@ -211,6 +252,15 @@ def load_or_train(name, train, *, seed=0, retrain=False, keep="", facts=(), fold
     ------
     PresetError
         If the preset is there and damaged: it is not replaced in silence.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> def train():
+    ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model, seconds = kp.presets.load_or_train("other", train, folder="presets")
+    preset other: not loaded, there is no such preset with seed 0; trained here in ... s
     """
     if not retrain and (Path(folder) / name).exists() and (about := manifest(name, folder)).get("seed") in (None, seed):
         return load(name, folder), about["seconds"]
@@ -247,6 +297,12 @@ def state_path(name, train, *facts):
     pathlib.Path or None
         In the user's cache, ending in `.weights.h5`. None if it cannot be told whether something has changed; a line
         says so.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.state_path("tiny", len, "seed 0").name
+    'tiny-....weights.h5'
     """
     key = _key(name, train, *facts)
     path = key and cache_folder() / "training" / f"{key}.weights.h5"

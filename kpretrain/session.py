@@ -47,6 +47,10 @@ def reuse_memory():
     every batch go back to the system and come again page by page: ten thousand page faults an update, which
     on a virtual machine take more time than the training. Processes started later take the setting from the
     environment. Nothing happens where the C library is not glibc, or where `$MALLOC_TOP_PAD_` is set already.
+
+    Examples
+    --------
+    >>> reuse_memory()
     """
     if "MALLOC_TOP_PAD_" in os.environ or platform.libc_ver()[0] != "glibc":
         return
@@ -83,7 +87,13 @@ def backend():
 
 
 def active_profile():
-    """Return the profile in force, "fast" or "full", from `$KPRETRAIN_PROFILE` (default "fast")."""
+    """Return the profile in force, "fast" or "full", from `$KPRETRAIN_PROFILE` (default "fast").
+
+    Examples
+    --------
+    >>> active_profile()
+    'fast'
+    """
     name = os.environ.get("KPRETRAIN_PROFILE", "fast").strip().lower() or "fast"
     if name not in ("fast", "full"):
         raise ValueError(f"KPRETRAIN_PROFILE is {name!r}; set it to 'fast' or 'full'.")
@@ -91,7 +101,13 @@ def active_profile():
 
 
 class Settings(SimpleNamespace):
-    """The settings of one profile, read as attributes: `settings.epochs`."""
+    """The settings of one profile, read as attributes: `settings.epochs`.
+
+    Examples
+    --------
+    >>> Settings(epochs=3, rows=500).as_dict()
+    {'epochs': 3, 'rows': 500}
+    """
 
     def as_dict(self):
         return dict(vars(self))
@@ -117,6 +133,13 @@ def profile(*, fast, full, record=None):
     ------
     ValueError
         If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full".
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> settings = kp.profile(fast={"epochs": 1}, full={"epochs": 10})
+    >>> settings.epochs
+    1
     """
     record = record or {}
     if odd := ", ".join(sorted(record.keys() - full.keys())):
@@ -142,6 +165,12 @@ def setup(seed=0):
     -------
     int
         The seed in force.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> seed = kp.setup(seed=7)
+    kpretrain ... · Python ... · keras ... on ... · profile fast · seed 7
     """
     if value := os.environ.get("KPRETRAIN_SEED", "").strip():
         if not value.isdecimal():
@@ -178,6 +207,11 @@ def run_facts():
     """Return what ran, as a dict: date, profile, seed, seconds, memory, versions, machine, data.
 
     Seconds count from `setup`. Memory is the peak of this process, in GB.
+
+    Examples
+    --------
+    >>> sorted(run_facts())
+    ['backend', 'data', 'date', 'keras', 'machine', 'peak_memory_gb', 'profile', 'python', 'seconds', 'seed']
     """
     from . import data
 
@@ -197,7 +231,17 @@ def run_facts():
 
 
 def stamp():
-    """Print the last line of a notebook: when, where and how its outputs were made."""
+    """Print the last line of a notebook: when, where and how its outputs were made.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> seed = kp.setup()
+    kpretrain ...
+    >>> kp.stamp()
+    Executed ... · profile fast · seed 0 · ... s...
+    Python ... · keras ... on ... cores, ...
+    """
     facts = run_facts()
     if facts["seconds"] is None:
         raise RuntimeError("Run the cell with kp.setup first: the stamp tells the seconds since then.")

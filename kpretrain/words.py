@@ -4,34 +4,70 @@ FEW_TEST_ROWS = 30
 
 
 def count(number, what):
-    """Return "1 row", "2 rows"."""
+    """Return "1 row", "2 rows".
+
+    Examples
+    --------
+    >>> count(1, "row"), count(2000, "row")
+    ('1 row', '2,000 rows')
+    """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def labels(number):
-    """Return the head of a column: "1 label", "5 labels"."""
+    """Return the head of a column: "1 label", "5 labels".
+
+    Examples
+    --------
+    >>> labels(1), labels(5)
+    ('1 label', '5 labels')
+    """
     return f"{number} label{'' if number == 1 else 's'}"
 
 
 def per_class(*sizes):
-    """Return "5, 10 and 50 labels per class"."""
+    """Return "5, 10 and 50 labels per class".
+
+    Examples
+    --------
+    >>> per_class(5, 10, 50)
+    '5, 10 and 50 labels per class'
+    """
     return f"{listed(sizes)} label{'' if sizes == (1,) else 's'} per class"
 
 
 def listed(parts):
-    """Return "a, b and c"."""
+    """Return "a, b and c".
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
     *first, last = map(str, parts)
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def points(value, decimals):
-    """Return signed points: "+12", "-0.4"; never "-0"."""
+    """Return signed points: "+12", "-0.4"; never "-0".
+
+    Examples
+    --------
+    >>> points(12.34, 1), points(-0.001, 1)
+    ('+12.3', '+0.0')
+    """
     text = f"{value:+.{decimals}f}"
     return "+" + text[1:] if float(text) == 0 else text
 
 
 def span(low, high, decimals):
-    """Return the ends of an interval: "9 to 15"."""
+    """Return the ends of an interval: "9 to 15".
+
+    Examples
+    --------
+    >>> span(-0.04, 15.21, 1)
+    '-0.0 to 15.2'
+    """
     return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-0 ", "0 ")
 
 
@@ -52,12 +88,27 @@ def duration(seconds):
 
 
 def few_test_rows(rows):
-    """Return a warning on a small test part."""
+    """Return a warning on a small test part.
+
+    Examples
+    --------
+    >>> few_test_rows(20)
+    'Beware: the test part has 20 rows, each of them 5.0 points; add rows.'
+    """
     return f"Beware: the test part has {count(rows, 'row')}, each of them {100 / rows:.1f} points; add rows."
 
 
 def as_markdown(table):
-    """Return a pandas table, without its index, as a Markdown table."""
+    """Return a pandas table, without its index, as a Markdown table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> print(as_markdown(pd.DataFrame({"arm": ["scratch"], "mean": [81.5]})))
+    | arm | mean |
+    | --- | --- |
+    | scratch | 81.5 |
+    """
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
     lines = ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join([lines[0], "|" + " --- |" * len(table.columns), *lines[1:]])

@@ -190,6 +190,13 @@ def columns(table, text=None, label=None, group=None):
     ------
     DataError
         If none fits, or several do as well; the message lists the columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"review": ["a fine film", "a dull one"] * 20, "stars": [5, 1] * 20})
+    >>> columns(table)
+    ('review', 'stars', ' (guessed; --text and --label name others)')
     """
     table = table.drop(columns=group, errors="ignore") if group is not None else table
     values = {column: table[column].dropna() for column in table.columns}

@@ -55,6 +55,11 @@ class Result:
         Where the notebook lies.
     html : str
         The HTML page, with its links as they stand in the notebook.
+
+    Examples
+    --------
+    >>> Result("03_cnn_mnist", "A CNN", status="failed", cells=20, cell=4, error="ValueError: no rows").reason()
+    '03_cnn_mnist: failed in cell 4 of 20: ValueError: no rows'
     """
 
     name: str
@@ -83,12 +88,27 @@ class Result:
 
 
 def code_cells(notebook):
-    """Return the code cells that hold code."""
+    """Return the code cells that hold code.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> cells = [nbformat.v4.new_markdown_cell("# A title"), nbformat.v4.new_code_cell("1 + 1")]
+    >>> [cell.source for cell in code_cells(nbformat.v4.new_notebook(cells=cells))]
+    ['1 + 1']
+    """
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def first_heading(cell):
-    """Return the first heading of a markdown cell as plain text, or None."""
+    """Return the first heading of a markdown cell as plain text, or None.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> first_heading(nbformat.v4.new_markdown_cell("# The *first* `heading`"))
+    'The first heading'
+    """
     if cell.cell_type != "markdown":
         return None
     match = re.search(r"^#+\s+(.+)$", cell.source, flags=re.MULTILINE)
@@ -153,12 +173,24 @@ def _tagged(notebook, tag):
 
 
 def first_line(text):
-    """Return the first line that is not blank."""
+    """Return the first line that is not blank.
+
+    Examples
+    --------
+    >>> first_line("\\n  the first  \\nthe second")
+    'the first'
+    """
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def write(path, text):
-    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half."""
+    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half.
+
+    Examples
+    --------
+    >>> write(Path("page.html"), "<p>whole</p>").read_text()
+    '<p>whole</p>'
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

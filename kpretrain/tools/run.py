@@ -131,7 +131,13 @@ def run(
 
 
 def exit_code(results):
-    """Return 0 if all notebooks passed, 130 if Ctrl-C stopped the run, 1 if one failed."""
+    """Return 0 if all notebooks passed, 130 if Ctrl-C stopped the run, 1 if one failed.
+
+    Examples
+    --------
+    >>> exit_code([Result("00_a", "A", status="passed"), Result("01_b", "B", status="failed")])
+    1
+    """
     statuses = {result.status for result in results}
     if statuses & {"stopped", "not run"}:
         return 130
@@ -150,7 +156,13 @@ def _refuse_running_loop():
 
 
 def find(folder, only):
-    """Return the chosen notebooks' paths, sorted by number."""
+    """Return the chosen notebooks' paths, sorted by number.
+
+    Examples
+    --------
+    >>> [path.name for path in find(None, "3")]
+    ['03_cnn_mnist.ipynb']
+    """
     folder = (ROOT / "notebooks") if folder is None else Path(folder).resolve()
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
