@@ -26,7 +26,7 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
         facts |= {"seed": seed, "seconds": 1.0, "scores": [{"arm": "a", "score": 9.0 + seed, "seed": seed}]}
         file = Path(options["variables"]["KPRETRAIN_RESULTS"]) / f"99_demo-seed{seed}.json"
         file.write_text(json.dumps(facts | {"peak_memory_gb": 1.0}))
-        return [Result("99_demo", "", status="failed" if seed == 7 else "passed")]
+        return [Result(Path("99_demo.ipynb"), status="failed" if seed == 7 else "passed")]
 
     monkeypatch.setattr(records, "run", executed)
     assert records.record("99", [0, 7, 2]) == 1 and not list(tmp_path.glob("data/results/*"))

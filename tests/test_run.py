@@ -377,8 +377,8 @@ def test_the_time_left_comes_from_the_table(tmp_path, capsys):
     rows = ["| notebook | fast | full |", "|---|---|---|", "| [00_a](00_a.ipynb) | 40 s | 4 min |"]
     (tmp_path / "nb" / "README.md").write_text("\n".join([*rows, "| [01_b](01_b.ipynb) | 20 s | 1 min |"]))
     fast, full = ([course._plan(path, profile) for path in paths] for profile in ("fast", "full"))
-    assert [plan.seconds for plan in fast] == [40, 20, 2]  # where the table lacks one, a second for each cell
-    assert [plan.seconds for plan in full] == [240, 60, 2]
+    assert [plan.expected for plan in fast] == [40, 20, 2]  # where the table lacks one, a second for each cell
+    assert [plan.expected for plan in full] == [240, 60, 2]
     assert Progress(fast).left() == 62
     assert Progress(fast, 2).left() == 40  # the longest takes longer than all others
     assert "3 notebooks, about 40 s in all" in capsys.readouterr().err
@@ -388,11 +388,11 @@ def test_the_time_left_follows_the_pace(tmp_path):
     paths = [write_notebook(tmp_path, f"0{k}_a.ipynb", "1") for k in range(3)]
     plans = [course._plan(path, "fast") for path in paths]
     for plan in plans:
-        plan.seconds = 100.0
+        plan.expected = 100.0
     progress = Progress(plans)
     progress.start_notebook(plans[0])
     assert progress.left() == pytest.approx(300, abs=1)
-    plans[0].result.status, plans[0].result.seconds = "passed", 200.0
+    plans[0].status, plans[0].seconds = "passed", 200.0
     progress.end_notebook(plans[0])
     assert progress.left() == pytest.approx(200 * 220 / 120, abs=1)
     progress.start_notebook(plans[1])

@@ -83,8 +83,10 @@ def run(
         After Ctrl-C; the page of the whole draws is written before.
     """
     started, path, out = time.perf_counter(), Path(path), Path(out)
-    _refuse_unwritable("--out", out)
-    _refuse_unwritable("the cache folder", data.cache_folder())
+    for name, folder in (("--out", out), ("the cache folder", data.cache_folder())):
+        there, problem = nearest(folder)
+        if problem:
+            raise data.DataError(f"{name} {folder} cannot be written ({there}: {problem}).")
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"
@@ -120,13 +122,6 @@ def run(
 
 def _say(*lines):
     print("\n".join(lines), flush=True)
-
-
-def _refuse_unwritable(name, folder):
-    """Raise if a file could not be written below a folder that may not exist yet; nothing is left behind."""
-    there, problem = nearest(folder)
-    if problem:
-        raise data.DataError(f"{name} {folder} cannot be written ({there}: {problem}).")
 
 
 # ---------------------------------------------------------------- what is compared
@@ -235,26 +230,21 @@ def _trimmed(dataset):
     sizes = np.bincount(dataset.train.y, minlength=len(dataset.class_names))
     keep = sizes >= _LEAST_ROWS
     if not keep.all() and keep.sum() >= 2 and sizes[~keep].sum() < 0.1 * sizes.sum():
-        number, parts = np.cumsum(keep) - 1, (dataset.train, dataset.validation, dataset.test)
-        parts = [data.Part(part.x[keep[part.y]], number[part.y[keep[part.y]]]) for part in parts]
-        lost = sum(len(old) for old, *_ in (dataset.train, dataset.validation, dataset.test)) - sum(
-            len(new.y) for new in parts
-        )
-        rare = [name for name, kept in zip(dataset.class_names, keep, strict=True) if not kept]
+        number, names, parts, lost = np.cumsum(keep) - 1, np.array(dataset.class_names), {}, 0
+        for name in ("train", "validation", "test"):
+            x, y = getattr(dataset, name)
+            parts[name] = data.Part(x[keep[y]], number[y[keep[y]]])
+            lost += np.count_nonzero(~keep[y])
+        rare = names[~keep]
         shown = ", ".join(rare[:10]) + (", ..." if len(rare) > 10 else "")
         lines.append(f"Left out: {lost:,} rows of classes with fewer than {_LEAST_ROWS} training rows ({shown}).")
-        names = [name for name, kept in zip(dataset.class_names, keep, strict=True) if kept]
-        dataset = replace(dataset, train=parts[0], validation=parts[1], test=parts[2], class_names=names)
+        dataset = replace(dataset, class_names=names[keep].tolist(), **parts)
     if (rows := len(dataset.test.y)) > _MOST_TEST_ROWS:
-        dataset = replace(dataset, test=_some(dataset.test, _MOST_TEST_ROWS))
+        x, y = dataset.test
+        chosen = np.argsort(y, kind="stable")[np.linspace(0, rows - 1, _MOST_TEST_ROWS).astype(int)]
+        dataset = replace(dataset, test=data.Part(x[np.sort(chosen)], y[np.sort(chosen)]))
         lines.append(f"Left out: {rows - _MOST_TEST_ROWS:,} of {rows:,} test rows, evenly over the classes, for speed.")
     return dataset, lines
-
-
-def _some(part, most):
-    """So many rows of a part, evenly over its classes."""
-    rows = np.argsort(part.y, kind="stable")[np.linspace(0, len(part.y) - 1, min(most, len(part.y))).astype(int)]
-    return data.Part(part.x[np.sort(rows)], part.y[np.sort(rows)])
 
 
 def _arms(kind, dataset, encoder, baseline, updates):

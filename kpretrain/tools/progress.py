@@ -19,15 +19,15 @@ class Progress:
     # So many expected seconds must pass before this run's pace counts as much as the expectation.
     PRIOR = 20.0
 
-    def __init__(self, plans, jobs=1):
-        self.number, self.jobs = len(plans), min(jobs, len(plans))
-        self.waiting, self.running = list(plans), {}  # path -> (plan, when the notebook began)
+    def __init__(self, results, jobs=1):
+        self.number, self.jobs = len(results), min(jobs, len(results))
+        self.waiting, self.running = list(results), {}  # path -> (result, when the notebook began)
         self.spent = self.expected = 0.0  # of the notebooks that passed
         self.bar = None
         if _terminal_has_room():
             self.bar = tqdm(
                 desc="starting",
-                total=sum(plan.result.cells for plan in plans),
+                total=sum(result.cells for result in results),
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
                 dynamic_ncols=True,
             )
@@ -35,21 +35,20 @@ class Progress:
             several = f"{self.number} notebook{'s' * (self.number > 1)}"
             self._say(f"{several}, about {duration(self.left())} in all")
 
-    def start_notebook(self, plan):
+    def start_notebook(self, result):
         """Show that a notebook begins."""
-        self.waiting.remove(plan)
-        self.running[plan.path] = plan, time.perf_counter()
+        self.waiting.remove(result)
+        self.running[result.path] = result, time.perf_counter()
         self.show()
         if self.bar is None:
-            self._say(f"{plan.path.stem}: started, {plan.result.cells} cells")
+            self._say(f"{result.name}: started, {result.cells} cells")
 
-    def end_notebook(self, plan):
+    def end_notebook(self, result):
         """Show that a notebook ended, and count its seconds towards the pace."""
-        result = plan.result
-        del self.running[plan.path]
+        del self.running[result.path]
         if result.status == "passed":
             self.spent += result.seconds
-            self.expected += plan.seconds
+            self.expected += result.expected
         self.show()
         if self.bar is None:
             said = f"{result.name}: passed" if result.status == "passed" else result.reason()
@@ -61,8 +60,8 @@ class Progress:
         """Return the estimated seconds left: the places share the work, and the longest notebook is the least."""
         pace, now = (self.spent + self.PRIOR) / (self.expected + self.PRIOR), time.perf_counter()
         # A notebook that takes longer than expected is not about to end at every moment.
-        rest = [max(pace * plan.seconds - (now - t), 0.1 * (now - t)) for plan, t in self.running.values()]
-        rest += [pace * plan.seconds for plan in self.waiting]
+        rest = [max(pace * result.expected - (now - t), 0.1 * (now - t)) for result, t in self.running.values()]
+        rest += [pace * result.expected for result in self.waiting]
         return max(*rest, sum(rest) / self.jobs, 0)
 
     @staticmethod
@@ -84,10 +83,10 @@ class Progress:
         """Bring the bar, where there is one, up to date."""
         if self.bar is None:
             return
-        results = [plan.result for plan, _ in self.running.values()]
-        ahead = sum(plan.result.cells for plan in self.waiting)
-        ahead += sum(result.cells - (result.cell or 1) + 1 for result in results)
-        where = [f"{one.name}, " + (f"cell {one.cell}" if one.cell else "starting the kernel") for one in results]
+        running = [result for result, _ in self.running.values()]
+        ahead = sum(result.cells for result in self.waiting)
+        ahead += sum(result.cells - (result.cell or 1) + 1 for result in running)
+        where = [f"{one.name}, " + (f"cell {one.cell}" if one.cell else "starting the kernel") for one in running]
         self.bar.n = self.bar.total - ahead
         self.bar.set_description_str("; ".join(where), refresh=False)
         self.bar.set_postfix_str(f"about {duration(self.left())} left", refresh=True)

@@ -28,12 +28,16 @@ STORED_RECORD_TAG = "stored-record"
 
 @dataclass
 class Result:
-    """What became of one notebook.
+    """One notebook, and what became of it.
 
     Attributes
     ----------
-    name, title : str
-        The file's stem and its first heading.
+    path, name, title : pathlib.Path, str, str
+        The file, its stem and its first heading.
+    notebook : nbformat.NotebookNode or None
+        What is executed; None if the file cannot be read.
+    expected : float
+        Seconds that it usually takes.
     status : str
         "passed", "failed", "stopped" (by Ctrl-C) or "not run".
     seconds : float
@@ -51,19 +55,19 @@ class Result:
         earlier one found).
     executed : pathlib.Path or None
         The executed copy; an HTML page of the same name lies beside it.
-    folder : pathlib.Path or None
-        Where the notebook lies.
     html : str
         The HTML page, with its links as they stand in the notebook.
 
     Examples
     --------
-    >>> Result("03_cnn_mnist", "A CNN", status="failed", cells=20, cell=4, error="ValueError: no rows").reason()
+    >>> Result(Path("03_cnn_mnist.ipynb"), status="failed", cells=20, cell=4, error="ValueError: no rows").reason()
     '03_cnn_mnist: failed in cell 4 of 20: ValueError: no rows'
     """
 
-    name: str
-    title: str
+    path: Path
+    title: str = ""
+    notebook: dict | None = field(default=None, repr=False)
+    expected: float = 0.0
     status: str = "not run"
     seconds: float = 0.0
     cells: int = 0
@@ -75,8 +79,12 @@ class Result:
     key_result: str = ""
     stored_record: str = ""
     executed: Path | None = None
-    folder: Path | None = None
     html: str = field(default="", repr=False)
+
+    @property
+    def name(self):
+        """The file's stem."""
+        return self.path.stem
 
     def reason(self):
         """Return one line that names the notebook, the cell and why it did not pass."""
@@ -127,8 +135,9 @@ def clear(notebook):
             cell.outputs, cell.execution_count = [], None
 
 
-def read_outputs(notebook, result):
+def read_outputs(result):
     """Put what an executed notebook shows into its result."""
+    notebook = result.notebook
     for output in _outputs(notebook.cells):  # the view of a widget shows nothing without the widget's state
         output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     result.figures = _figures(notebook, result.title)
@@ -214,7 +223,7 @@ def closing_table(results):
     for result in results:
         if result.status in ("failed", "stopped"):
             lines += ["", result.reason()]
-            lines += [f"    {line}" for line in result.source.splitlines()[:3]]
+            lines += [f"    {code}" for code in result.source.splitlines()[:3]]
     return "\n".join(lines)
 
 
@@ -261,7 +270,7 @@ def _write_copies(results, out):
     for result in results:
         if result.html:
             relative = r'\b(href|src)="(?![a-zA-Z][\w+.-]*:|[#/])([^"]+)"'
-            text = re.sub(relative, partial(lead, folder=result.folder), result.html)
+            text = re.sub(relative, partial(lead, folder=result.path.parent), result.html)
             write(result.executed.with_suffix(".html"), text)
 
 

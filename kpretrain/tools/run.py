@@ -6,7 +6,6 @@ import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -99,22 +98,21 @@ def run(
     paths = find(notebooks, only)
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    plans = [_plan(path, profile) for path in paths]
-    results = [plan.result for plan in plans]
-    progress = Progress(plans, jobs)
+    results = [_plan(path, profile) for path in paths]
+    progress = Progress(results, jobs)
     environment = _environment(profile, jobs, in_place) | (variables or {})
     started = time.perf_counter()
-    waiting = iter(plans)
+    waiting = iter(results)
 
     async def work():
-        for plan in waiting:  # shared by all workers: each plan is taken once
-            progress.start_notebook(plan)
-            own = environment | {"KPRETRAIN_BETS": str(Path(bets) / f"{plan.path.stem}.json")}
-            await _run_one(plan, own, timeout, progress)
-            _keep(plan, out, profile, in_place)
-            progress.end_notebook(plan)
+        for result in waiting:  # shared by all workers: each is taken once
+            progress.start_notebook(result)
+            own = environment | {"KPRETRAIN_BETS": str(Path(bets) / f"{result.name}.json")}
+            await _run_one(result, own, timeout, progress)
+            _keep(result, out, profile, in_place)
+            progress.end_notebook(result)
             write_index(results, out, profile, time.perf_counter() - started)
-            if plan.result.status == "stopped":
+            if result.status == "stopped":
                 break
 
     try:
@@ -135,7 +133,7 @@ def exit_code(results):
 
     Examples
     --------
-    >>> exit_code([Result("00_a", "A", status="passed"), Result("01_b", "B", status="failed")])
+    >>> exit_code([Result(Path("00_a.ipynb"), status="passed"), Result(Path("01_b.ipynb"), status="failed")])
     1
     """
     statuses = {result.status for result in results}
@@ -166,10 +164,8 @@ def find(folder, only):
     folder = (ROOT / "notebooks") if folder is None else Path(folder).resolve()
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
-        raise CourseError(
-            f"There are no notebooks NN_*.ipynb in {folder}. Run the command in a clone of the repository, "
-            "or name the folder with --notebooks."
-        )
+        mend = "Run the command in a clone of the repository, or name the folder with --notebooks."
+        raise CourseError(f"There are no notebooks NN_*.ipynb in {folder}. {mend}")
     if only is None:
         return found
     wanted = [number.strip().zfill(2) for number in only.split(",") if number.strip()]
@@ -180,26 +176,16 @@ def find(folder, only):
     return [path for path in found if path.name[:2] in wanted]
 
 
-@dataclass
-class _Plan:
-    """A notebook about to run, and how many seconds it is expected to take."""
-
-    path: Path
-    notebook: nbformat.NotebookNode | None
-    seconds: float
-    result: Result
-
-
 def _plan(path, profile):
+    """Return the result of a notebook that has not been run yet."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # whatever is wrong with the file, the other notebooks can run
         reason = f"the file can't be read: {type(error).__name__}: {first_line(str(error))}"
-        return _Plan(path, None, 0.0, Result(path.stem, path.stem, error=reason))
-    cells = code_cells(notebook)
+        return Result(path, path.stem, error=reason)
+    cells = len(code_cells(notebook))
     title = next((heading for cell in notebook.cells if (heading := first_heading(cell))), path.stem)
-    seconds = _usual_seconds(path, profile) or float(len(cells))
-    return _Plan(path, notebook, seconds, Result(path.stem, title, cells=len(cells), folder=path.parent))
+    return Result(path, title, notebook, _usual_seconds(path, profile) or float(cells), cells=cells)
 
 
 def _usual_seconds(path, profile):
@@ -207,10 +193,9 @@ def _usual_seconds(path, profile):
     readme = path.with_name("README.md")
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     row = re.search(rf"^\| \[{path.stem}\].*\| *(\d+) (s|min) *\| *(\d+) (s|min) *\|$", text, flags=re.MULTILINE)
-    if row is None:
-        return None
-    amount, unit = row.groups()[:2] if profile == "fast" else row.groups()[2:]
-    return float(amount) * {"s": 1, "min": 60}[unit]
+    if row:
+        amount, unit = row.groups()[:2] if profile == "fast" else row.groups()[2:]
+        return float(amount) * {"s": 1, "min": 60}[unit]
 
 
 # Execute
@@ -234,36 +219,34 @@ async def _side_by_side(workers, progress):
         ticker.cancel()
 
 
-def _keep(plan, out, profile, in_place):
+def _keep(result, out, profile, in_place):
     """Write the executed copy, and put what it shows into the result."""
-    result, notebook = plan.result, plan.notebook
-    if notebook is None:
+    if result.notebook is None:
         return
-    notebook.metadata["kpretrain"] = {"profile": profile, "seconds": round(result.seconds, 1)}
-    read_outputs(notebook, result)
-    text = nbformat.writes(notebook) + "\n"
-    result.executed = write(out / plan.path.name, text)
+    result.notebook.metadata["kpretrain"] = {"profile": profile, "seconds": round(result.seconds, 1)}
+    read_outputs(result)
+    text = nbformat.writes(result.notebook) + "\n"
+    result.executed = write(out / result.path.name, text)
     if in_place and result.status == "passed":
-        write(plan.path, text)
+        write(result.path, text)
 
 
-async def _run_one(plan, environment, timeout, progress):
+async def _run_one(result, environment, timeout, progress):
     """Execute one notebook, and say in its result what became of it."""
-    result = plan.result
-    if plan.notebook is None:
+    if result.notebook is None:
         result.status = "failed"
         return
-    clear(plan.notebook)
+    clear(result.notebook)
     started = time.perf_counter()
     manager = AsyncKernelManager(kernel_spec_manager=_ThisPython())
     client = NotebookClient(
-        plan.notebook,
+        result.notebook,
         km=manager,
         timeout=timeout or None,
         startup_timeout=120,
         record_timing=False,
         log=_LOG,
-        resources={"metadata": {"path": str(plan.path.parent)}},
+        resources={"metadata": {"path": str(result.path.parent)}},
     )
     # What the kernel's process itself writes (TensorFlow's start-up lines) would tear the progress bar, and
     # explains a kernel that died.
@@ -271,7 +254,7 @@ async def _run_one(plan, environment, timeout, progress):
     try:
         await client.async_start_new_kernel(env=environment, stdout=log, stderr=log)
         await client.async_start_new_kernel_client()
-        await _execute_cells(client, plan, progress)
+        await _execute_cells(client, result, progress)
         result.status = "passed"
     except (Exception, asyncio.CancelledError) as error:
         # On Ctrl-C asyncio cancels this task, and nbclient may report that as a dead kernel.
@@ -282,7 +265,7 @@ async def _run_one(plan, environment, timeout, progress):
         else:
             result.status = "failed"
             result.error, result.traceback = await _explain(error, manager, timeout, log)
-            _leave_trace(plan, error)
+            _leave_trace(result, error)
     finally:
         if client.kc is not None:
             client.kc.stop_channels()
@@ -292,16 +275,13 @@ async def _run_one(plan, environment, timeout, progress):
         result.seconds = time.perf_counter() - started
 
 
-async def _execute_cells(client, plan, progress):
-    number = 0
-    for index, cell in enumerate(plan.notebook.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        number += 1
-        plan.result.cell, plan.result.source = number, cell.source
+async def _execute_cells(client, result, progress):
+    places = {id(cell): index for index, cell in enumerate(result.notebook.cells)}
+    for number, cell in enumerate(code_cells(result.notebook), start=1):
+        result.cell, result.source = number, cell.source
         progress.show()
         started = time.perf_counter()
-        await client.async_execute_cell(cell, index, execution_count=number)
+        await client.async_execute_cell(cell, places[id(cell)], execution_count=number)
         cell.metadata["kpretrain"] = {"seconds": round(time.perf_counter() - started, 2)}
 
 
@@ -326,13 +306,11 @@ def _tail(log, lines=20):
     return "\n".join([line for line in written if line.strip() and "[IPKernelApp]" not in line][-lines:])
 
 
-def _leave_trace(plan, error):
+def _leave_trace(result, error):
     """Show in the executed copy, too, why a cell ended that raised nothing itself."""
-    if isinstance(error, CellExecutionError) or not plan.result.cell:
-        return
-    cell = code_cells(plan.notebook)[plan.result.cell - 1]
-    reason = plan.result.error
-    cell.outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=reason, traceback=[reason]))
+    if result.cell and not isinstance(error, CellExecutionError):
+        told = {"ename": type(error).__name__, "evalue": result.error, "traceback": [result.error]}
+        code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **told))
 
 
 def _environment(profile, jobs, in_place):
