@@ -205,7 +205,7 @@ def report(comparison, dataset, answer, notes, command, seconds):
         f"\nMade again by:\n\n`{command}`",
     ]
     several = len(labels) > 1
-    cards = {
+    sections = {
         "Verdict": "\n".join(f"- {line}" for line in verdict(comparison).splitlines()),
         "Scores: percent correct and 95 % interval": comparison.markdown_table(),
         "Differences in points, with 95 % intervals": _shown(_contrast_rows(comparison)),
@@ -217,7 +217,7 @@ def report(comparison, dataset, answer, notes, command, seconds):
     }
     cards = [
         {"id": f"part-{number}", "title": title, "markdown": text, "heading": ""}
-        for number, (title, text) in enumerate(cards.items())
+        for number, (title, text) in enumerate(sections.items())
         if text
     ]
     cards[0]["figures"] = [drawn]

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import warnings
+from functools import partial
 
 from ..session import reuse_memory
 
@@ -100,14 +101,10 @@ def _links(write):
     return int(bool(changed) and not write)
 
 
-def _numbers(text):
-    return [int(number) for number in text.split(",")]
-
-
-def _sizes(text):
+def _numbers(text, least=0):
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words) or len(set(map(int, words))) < len(words):
-        raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from 1, such as 5,10,50")
+    if not all(word.isdecimal() and int(word) >= least for word in words) or len(set(map(int, words))) < len(words):
+        raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from {least}, such as 5,10,50")
     return [int(word) for word in words]
 
 
@@ -182,7 +179,8 @@ def _parser():
     option("--encoder", metavar="NAME", help="a preset's name or folder (default: resnet_cifar10 or bert_docstrings)")
     option("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
     option("--seeds", type=_positive, default=20, metavar="N", help="the most draws of labels (default: 20)")
-    option("--labels", type=_sizes, metavar="5,10,50", help="labels per class (default: chosen from the data)")
+    text = "labels per class (default: chosen from the data)"
+    option("--labels", type=partial(_numbers, least=1), metavar="5,10,50", help=text)
     option("--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)")
     text = "draws are added until then, three at least; 0 for no limit (default: 10)"
     option("--minutes", type=_seconds, default=10, metavar="N", help=text)

@@ -22,9 +22,6 @@ from ..session import run_facts, version
 from ..words import duration
 from .page import render_notebook, render_page
 
-KEY_RESULT_TAG = "key-result"
-STORED_RECORD_TAG = "stored-record"
-
 
 @dataclass
 class Result:
@@ -141,8 +138,8 @@ def read_outputs(result):
     for output in _outputs(notebook.cells):  # the view of a widget shows nothing without the widget's state
         output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     result.figures = _figures(notebook, result.title)
-    result.key_result = _tagged(notebook, KEY_RESULT_TAG)
-    result.stored_record = _tagged(notebook, STORED_RECORD_TAG)
+    result.key_result = _tagged(notebook, "key-result")
+    result.stored_record = _tagged(notebook, "stored-record")
     result.html = _as_html(notebook, result.title)
 
 
@@ -156,12 +153,15 @@ def _figures(notebook, title):
     for cell in notebook.cells:
         heading = first_heading(cell) or heading
         for output in _outputs([cell]):
-            if content := re.sub(r"\s", "", output.get("data", {}).get("image/png", "")):
-                told = output.get("metadata", {}).get("image/png", {}).get("alt")
+            content = re.sub(r"\s", "", output.get("data", {}).get("image/png", ""))
+            try:
                 width, height = Image.open(io.BytesIO(base64.b64decode(content))).size
-                figure = {"source": f"data:image/png;base64,{content}", "width": width, "height": height}
-                figure |= {"alt": told or f"Figure {len(figures) + 1} of {title}: {heading}"}
-                figures.append(figure | {"caption": told or heading})
+            except (OSError, ValueError):  # no PNG
+                continue
+            told = output.get("metadata", {}).get("image/png", {}).get("alt")
+            figure = {"source": f"data:image/png;base64,{content}", "width": width, "height": height}
+            figure |= {"alt": told or f"Figure {len(figures) + 1} of {title}: {heading}"}
+            figures.append(figure | {"caption": told or heading})
     return figures
 
 
