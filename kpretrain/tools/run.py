@@ -34,9 +34,7 @@ from .report import (
 PROFILES = ("fast", "full")
 
 # nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
-_LOG = logging.getLogger("kpretrain.tools.run.nbclient")
-_LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False
+_LOG = logging.Logger("nbclient", level=logging.CRITICAL + 1)
 
 
 class CourseError(ValueError):
