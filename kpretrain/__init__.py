@@ -1,7 +1,14 @@
-"""kpretrain: the helper module of a Keras 3 course on pretraining.
+"""kpretrain: the helper of a Keras 3 course on pretraining. A part is loaded when it is first used.
 
-Importing it is cheap: a part is loaded when it is first used, and no deep-learning
-framework is imported until one is needed.
+session                     setup, profile, stamp: what every notebook starts and ends with
+data, clean                 named data sets, your own folders and tables; noise, duplicates, splits
+text, models, objectives    tokens and rows of tokens; encoders and augmentation; what is learned without labels
+transfer                    Features and FineTune: a pretrained encoder as a scikit-learn estimator
+comparison, arms            compare: arms x labels per class x draws, with intervals and a verdict
+presets, backbones          checkpoints that are kept or shipped; pretrained networks to start from
+results, plot, check        stored records; figures; bets and the checks of the exercises
+tools                       the command line and its pages, which a reader of a notebook never meets
+files, fingerprint, words   caches and whole writes; keys of what is kept; numbers in words
 """
 
 import importlib
@@ -27,7 +34,6 @@ _MODULES = (
     "text",
     "transfer",
 )
-_TOOLS = {"machine": "tools.doctor"}  # what notebook 00 asks
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
@@ -38,14 +44,12 @@ _FROM_MODULES = {
     "stamp": "session",
 }
 
-__all__ = [*_MODULES, *_TOOLS, *_FROM_MODULES]
+__all__ = [*_MODULES, *_FROM_MODULES]
 
 
 def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"kpretrain.{name}")
-    if name in _TOOLS:
-        return importlib.import_module(f"kpretrain.{_TOOLS[name]}")
     if name in _FROM_MODULES:
         return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")

@@ -17,6 +17,12 @@ class Backbone(NamedTuple):
 
     `encoder` is a keras.Model that gives each row one vector; `preprocess` turns raw rows into what it reads;
     `pretraining_seconds` is what a comparison charges, 0 where nobody measured it.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.backbones.Backbone._fields
+    ('encoder', 'preprocess', 'pretraining_seconds')
     """
 
     encoder: keras.Model
@@ -43,6 +49,15 @@ def images(name="resnet_cifar10"):
     PresetError
         If there is no such preset here and none can be downloaded, it is damaged, is no image backbone, or reads
         images of another size than its own converter makes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> found = kp.backbones.images("resnet_cifar10")
+    preset resnet_cifar10: ...
+    >>> found.preprocess(np.zeros((2, 28, 28, 1), "uint8")).shape, found.encoder.output_shape
+    ((2, 64, 64, 3), (None, 256))
     """
     import keras_hub
 
@@ -82,6 +97,16 @@ def texts(name="bert_docstrings", length=64):
     PresetError
         If there is no such preset here and none can be downloaded, it is damaged, is no BERT, tells upper case from
         lower case, or is too short for `length`.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> found = kp.backbones.texts("bert_docstrings", length=16)
+    preset bert_docstrings: ...
+    >>> {name: rows.shape for name, rows in found.preprocess(["Return the mean.", "Draw a line."]).items()}
+    {'token_ids': (2, 16), ...}
+    >>> found.encoder.output_shape
+    (None, 192)
     """
     import keras_hub
 
@@ -107,6 +132,15 @@ class Pictures:
     ----------
     converter : keras_hub.layers.ImageConverter
         Resizes and scales; a part of the preset.
+
+    Examples
+    --------
+    >>> import keras_hub
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> converter = keras_hub.layers.ImageConverter(image_size=(32, 32), scale=1 / 255)
+    >>> kp.backbones.Pictures(converter)(np.full((2, 8, 8, 1), 255, "uint8")).shape
+    (2, 32, 32, 3)
     """
 
     converter: Any
@@ -136,6 +170,13 @@ class Thumbnails:
         Height and width at which paths are read. The size that a backbone reads saves decoding them twice.
     side : int
         The longer side of what comes out, in pixels; smaller images stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> kp.backbones.Thumbnails(size=(224, 224), side=16)(np.zeros((2, 64, 32, 3), "uint8")).shape
+    (2, 16, 8, 3)
     """
 
     size: tuple

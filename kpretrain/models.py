@@ -23,6 +23,14 @@ def image_encoder(shape=(28, 28, 1), features=128, filters=(32, 64, 96)):
     -------
     keras.Model
         Raw images 0..255 `(n, height, width, channels)`, uint8 or float -> `(n, features)` float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> encoder = kp.models.image_encoder(shape=(28, 28, 1), features=64)
+    >>> encoder.predict(np.zeros((2, 28, 28, 1), "uint8"), verbose=0).shape
+    (2, 64)
     """
     images = keras.Input(shape)
     x = layers.Rescaling(1 / 255)(images)
@@ -65,6 +73,17 @@ class Jitter(layers.Layer):
     -----
     Input and output are images 0..255 `(n, height, width, channels)`; the output is float32. What comes from outside
     the image is 0. In inference the images pass unchanged.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), "uint8")
+    >>> jitter = kp.models.Jitter(turn=10, seed=0)
+    >>> moved, same = (keras.ops.convert_to_numpy(jitter(images, training=training)) for training in (True, False))
+    >>> moved.shape, bool((moved == images).all()), bool((same == images).all())
+    ((2, 28, 28, 1), False, True)
     """
 
     def __init__(self, turn=20, stretch=0.2, shear=0.2, shift=0.1, warp=0.04, stroke=0.5, seed=None, **kwargs):

@@ -66,6 +66,14 @@ def nt_xent(first, second, temperature=0.5):
     -------
     tensor, float32 scalar
         Mean over the 2n rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> equal = np.ones((2, 8), "float32")
+    >>> round(float(kp.objectives.nt_xent(equal, equal)), 4)  # ln 3: nothing to tell the pair from the others
+    1.0986
     """
     first, second = _unit(first), _unit(second)
     others = ops.logsumexp(_cosines(ops.concatenate([first, second])) / temperature, axis=1)  # (2n, 2n) -> (2n,)
@@ -92,6 +100,17 @@ class Contrastive(_Pretraining):
     ------
     ValueError
         If a batch is not a pair: a dataset of `(a, b)` is images and labels to Keras, `((a, b),)` is a pair.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> projector = keras.Sequential([keras.layers.Dense(16)])
+    >>> model = kp.objectives.Contrastive(kp.models.image_encoder(features=32), projector)
+    >>> images = np.zeros((4, 28, 28, 1), "uint8")
+    >>> [tuple(view.shape) for view in model((images, images))]
+    [(4, 16), (4, 16)]
     """
 
     _parts = ("encoder", "projector", "temperature")
@@ -150,6 +169,18 @@ class Reconstruction(_Pretraining):
     ------
     ValueError
         If the decoder's shape is not the image's, which would broadcast in silence.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> decoder = keras.Sequential([keras.layers.Dense(784), keras.layers.Reshape((28, 28, 1))])
+    >>> model = kp.objectives.Reconstruction(kp.models.image_encoder(features=32), decoder)
+    >>> model.compile("adam")
+    >>> losses = model.fit(np.zeros((4, 28, 28, 1), "uint8"), verbose=0).history["loss"]
+    >>> len(losses), losses[0] >= 0
+    (1, True)
     """
 
     _parts = ("encoder", "decoder", "corrupt")
@@ -182,6 +213,14 @@ def patchify(images, size):
     """Cut images into square patches, row by row: `(n, h, w, c)` -> `(n, h/size * w/size, size * size * c)`.
 
     Raises `ValueError` if height or width is not a multiple of `size`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> images = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> [float(value) for value in kp.objectives.patchify(images, 2)[0, 0]]  # the first patch: 2x2 at the upper left
+    [0.0, 1.0, 4.0, 5.0]
     """
     height, width, channels = images.shape[1:]
     _check_grid(height, width, size)
@@ -194,6 +233,15 @@ def unpatchify(patches, height, width):
     """Put patches together again, the inverse of `patchify`: `(n, patches, values)` -> `(n, height, width, c)`.
 
     Raises `ValueError` if they do not fill an image of this size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> images = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> again = kp.objectives.unpatchify(kp.objectives.patchify(images, 2), 4, 4)
+    >>> bool(np.all(np.asarray(again) == images))
+    True
     """
     count, values = patches.shape[1:]
     size = math.isqrt(height * width // count)
@@ -220,6 +268,13 @@ def random_masking(batch, patches, hidden=0.75, seed=None):
     -------
     visible, hidden : tensor, int32 (batch, v) and (batch, patches - v)
         Positions of patches. `argsort(concatenate([visible, hidden], 1), 1)` brings patches in that order home.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> visible, hidden = kp.objectives.random_masking(batch=3, patches=16, hidden=0.75, seed=0)
+    >>> tuple(visible.shape), tuple(hidden.shape)
+    ((3, 4), (3, 12))
     """
     count = round(patches * hidden)
     if not 0 < count < patches:
@@ -260,6 +315,14 @@ class PatchEncoder(keras.Model):
         Side of a patch; `patch_grid` is how many fit: (rows, columns).
     width, depth, heads : int
         Values a token, Transformer blocks, attention heads. `width` is a multiple of 4 and of `heads`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> encoder = kp.objectives.PatchEncoder((28, 28, 1), patch_size=7, width=32, depth=1)
+    >>> encoder.patch_grid, tuple(encoder(np.zeros((2, 28, 28, 1), "uint8")).shape)
+    ((4, 4), (2, 32))
     """
 
     def __init__(self, image_shape, patch_size, width=64, depth=3, heads=4, **kwargs):
@@ -295,7 +358,15 @@ class PatchEncoder(keras.Model):
 
 
 def patch_decoder(encoder, width=64, depth=1, heads=4):
-    """A light decoder for `MaskedAutoencoder`: tokens `(n, patches, encoder.width)` -> `(n, patches, values)`."""
+    """A light decoder for `MaskedAutoencoder`: tokens `(n, patches, encoder.width)` -> `(n, patches, values)`.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> encoder = kp.objectives.PatchEncoder((28, 28, 1), patch_size=7, width=32, depth=1)
+    >>> kp.objectives.patch_decoder(encoder).output_shape  # 7 x 7 x 1 values a patch
+    (None, None, 49)
+    """
     tokens = keras.Input((None, encoder.width))
     x = _transformer(width, depth, heads)(keras.layers.Dense(width)(tokens))
     return keras.Model(tokens, keras.layers.Dense(encoder.patch_size**2 * encoder.image_shape[-1])(x))
@@ -319,6 +390,16 @@ class MaskedAutoencoder(_Pretraining):
     normalise_pixels : bool
         Predict each patch with mean 0 and variance 1 instead of its values from 0 to 1.
     seed : int, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> encoder = kp.objectives.PatchEncoder((28, 28, 1), patch_size=7, width=32, depth=1)
+    >>> model = kp.objectives.MaskedAutoencoder(encoder, hidden=0.75)
+    >>> patches, hidden = model(np.zeros((2, 28, 28, 1), "uint8"))
+    >>> tuple(patches.shape), [int(row) for row in np.asarray(hidden).sum(axis=1)]
+    ((2, 16, 49), [12, 12])
     """
 
     _parts = ("encoder", "decoder", "hidden", "normalise_pixels", "seed")

@@ -22,6 +22,13 @@ def images(images, titles=None, *, columns=10, size=0.9):
     Returns
     -------
     array of matplotlib axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kpretrain as kp
+    >>> kp.plot.images(np.zeros((5, 28, 28), "uint8"), titles="abcde", columns=3).shape
+    (2, 3)
     """
     images = np.asarray(images)
     if images.ndim not in (3, 4) or not len(images):
@@ -53,6 +60,14 @@ def learning_curves(histories, metrics=("loss", "accuracy"), *, validation=True)
     Returns
     -------
     array of matplotlib axes
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> recorded = {"loss": [2.3, 1.1, 0.7], "val_loss": [2.2, 1.2, 0.9]}
+    >>> axes = kp.plot.learning_curves({"dense": recorded}, metrics=["loss"])
+    >>> axes[0].get_xlabel(), len(axes[0].lines)
+    ('epoch', 2)
     """
     figure, axes = plt.subplots(1, len(metrics), figsize=(4.2 * len(metrics), 3), squeeze=False, layout="constrained")
     for axis, metric in zip(axes[0], metrics, strict=True):

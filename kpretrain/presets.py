@@ -15,17 +15,33 @@ from .data import loaded
 from .files import cache_folder
 from .paths import ROOT
 from .session import run_facts
+from .words import duration
 
 FOLDER = ROOT / "data" / "presets"
 _WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras
 
 
 class PresetError(ValueError):
-    """A preset that is not there or is damaged; the message names the file and the mend."""
+    """A preset that is not there or is damaged; the message names the file and the mend.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.load("nothing", folder="presets")
+    Traceback (most recent call last):
+    kpretrain.presets.PresetError: No preset 'nothing' in presets; there are: none.
+    """
 
 
 def available(folder=FOLDER):
-    """Return the names of the presets in a folder, sorted."""
+    """Return the names of the presets in a folder, sorted.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> {"bert_docstrings", "resnet_cifar10"} <= set(kp.presets.available())
+    True
+    """
     return sorted(path.parent.name for path in Path(folder).glob("[!.]*/manifest.json"))
 
 
@@ -53,14 +69,19 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
     -------
     pathlib.Path
         The preset's folder.
-    """
-    import keras
 
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> made = {"command": "python make.py", "data": "none", "metric": {"accuracy, %": 90}, "seconds": 12}
+    >>> kp.presets.save(model, "tiny", folder="presets", **made).name
+    'tiny'
+    """
     if not name or name.startswith(".") or Path(name).name != name:
         raise ValueError(f"A preset's name is a folder's name, not {name!r}.")
-    backend = keras.backend.backend()
     ran = {key: value for key, value in run_facts().items() if key not in ("profile", "peak_memory_gb")}
-    ran |= {"backend": f"{backend} {importlib.import_module(backend).__version__}"}
     about = {"name": name, "command": command, "metric": metric, **ran, "data": data, "seconds": round(seconds, 1)}
     target = Path(folder) / name
     new, old = (target.with_name(f".{name}-{word}-{uuid.uuid4().hex[:8]}") for word in ("new", "old"))
@@ -111,6 +132,12 @@ def manifest(name, folder=FOLDER):
     ------
     PresetError
         If there is no such preset (the message lists those that exist), or its manifest is missing or damaged.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.manifest("resnet_cifar10")["command"]
+    'python ...'
     """
     place = _place(name, folder)
     if not place.is_dir():
@@ -146,6 +173,17 @@ def load(name, folder=FOLDER):
     ------
     PresetError
         If there is no such preset, or a file is missing, changed or not in the manifest. Nothing is read then.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> made = {"command": "python make.py", "data": "none", "metric": {"accuracy, %": 90}, "seconds": 12}
+    >>> path = kp.presets.save(model, "tiny", folder="presets", **made)
+    >>> kp.presets.load("tiny", folder="presets").output_shape
+    preset tiny: accuracy, % 90; trained in 12 s on ... cores, ...; made again by `python make.py`
+    (None, 3)
     """
     about, place = manifest(name, folder), _place(name, folder)
     wanted, found = about["sha256"], _hashes(place)
@@ -161,7 +199,7 @@ def load(name, folder=FOLDER):
     if isinstance(metric, dict):
         metric = ", ".join(f"{key} {value}" for key, value in metric.items())
     print(
-        f"preset {place.name}: {metric}; trained in {_duration(about['seconds'])} on "
+        f"preset {place.name}: {metric}; trained in {duration(about['seconds'])} on "
         f"{about['machine'].split(',')[0]}, {about['date']}; made again by `{about['command']}`"
     )
     return model
@@ -183,10 +221,6 @@ def _read(place):
     registered = json.loads((place / kind).read_text(encoding="utf8"))["registered_name"]
     found = keras.saving.get_registered_object(registered)
     return (found or keras_hub.models.Backbone).from_preset(str(place))
-
-
-def _duration(seconds):
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOLDER):
@@ -222,13 +256,19 @@ def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOL
     ------
     PresetError
         If the preset is there and damaged: it is not replaced in silence.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kpretrain as kp
+    >>> def train():
+    ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model, seconds = kp.presets.load_or_train("other", train, folder="presets")
+    preset other: not loaded, there is no such preset with seed 0; trained here in ... s
     """
     command = os.environ.get("KPRETRAIN_RECORD", "")
-    if (
-        not (retrain or command)
-        and (Path(folder) / name).exists()
-        and (about := manifest(name, folder)).get("seed") in (None, seed)
-    ):
+    retrain = retrain or bool(command)
+    if not retrain and (Path(folder) / name).exists() and (about := manifest(name, folder)).get("seed") in (None, seed):
         return load(name, folder), about["seconds"]
     key = _key(name, train, seed, command, *facts()) if command else None
     kept = key and cache_folder() / "presets" / key
@@ -240,7 +280,7 @@ def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOL
     model, about = found if isinstance(found, tuple) else (found, {})
     seconds = about.pop("seconds", time.perf_counter() - start)
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
-    print(f"preset {name}: not loaded, {why}; trained here in {_duration(seconds)}")
+    print(f"preset {name}: not loaded, {why}; trained here in {duration(seconds)}")
     if kept:
         about = {"command": command, "data": loaded(), "metric": "see the record", "seed": seed} | about
         save(model, kept.name, seconds=seconds, folder=kept.parent, **about)
@@ -251,6 +291,12 @@ def shared_seed(seed):
     """Return the seed of a long pretraining: 0, whose preset all runs of a notebook share, or `seed` in a record's run.
 
     A class that runs a notebook under thirty seeds draws thirty sets of labels, and has one pretraining.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.presets.shared_seed(7)  # no record is made
+    0
     """
     return seed if os.environ.get("KPRETRAIN_RECORD") else 0
 
@@ -271,6 +317,12 @@ def state_path(name, train, *facts):
     pathlib.Path or None
         In the user's cache, ending in `.weights.h5`. None unless `python -m kpretrain record` runs the notebook, and
         if it cannot be told whether something has changed; a line says so.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> print(kp.presets.state_path("tiny", len, "seed 0"))  # no record is made
+    None
     """
     if not os.environ.get("KPRETRAIN_RECORD"):
         return None

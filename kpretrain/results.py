@@ -11,6 +11,7 @@ import pandas as pd
 
 from .paths import ROOT
 from .session import run_facts
+from .words import as_markdown
 
 FOLDER = ROOT / "data" / "results"
 STORED = "stored-record"  # the mark of an output that shows a stored record, in its metadata
@@ -31,6 +32,12 @@ def interval(values, confidence=0.95):
     -------
     (float, float, float)
         Mean, low, high. Low and high are NaN for a single value: one run has no interval.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> [round(number, 2) for number in kp.results.interval([1, 2, 3])]
+    [2.0, -0.48, 4.48]
     """
     from scipy.stats import t
 
@@ -64,6 +71,15 @@ def save(name, scores, *, title, unit, settings):
     -------
     dict
         The record.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> settings = kp.profile(fast={"epochs": 1}, full={"epochs": 1})
+    >>> scores = [{"arm": "scratch", "score": 81.0, "seed": 0}]
+    >>> record = kp.results.save("00_demo", scores, title="A demonstration", unit="accuracy, %", settings=settings)
+    >>> record["title"], record["settings"], record["scores"]
+    ('A demonstration', {'epochs': 1}, [{'arm': 'scratch', 'score': 81.0, 'seed': 0}])
     """
     facts = run_facts()
     record = {"name": name, "title": title, "unit": unit, "settings": settings.as_dict(), "scores": scores, **facts}
@@ -94,6 +110,18 @@ def beside(comparison, name, *, title, folder=FOLDER):
     -------
     Comparison
         The record where it is shown, else `comparison`: what there is to read more from.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import kpretrain as kp
+    >>> rows = pd.DataFrame({"arm": ["scratch", "frozen"], "labels": 5, "seed": 0, "score": [80.0, 90.0]})
+    >>> found = kp.Comparison(rows.assign(fit_seconds=1.0), {"frozen": ["scratch"]}, test_rows=100)
+    >>> record = kp.results.beside(found, "99_demo", title="A demonstration")  # doctest: +ELLIPSIS
+    <IPython.core.display.Markdown object>
+    Figure(...)
+    <IPython.core.display.HTML object>
+    No stored record yet: `python -m kpretrain record 99 --seeds 0,1,2` makes it.
     """
     _show(comparison, "**This run**")
     if target := os.environ.get("KPRETRAIN_RESULTS"):
@@ -159,6 +187,17 @@ def merge(records, command):
     ValueError
         If there are none, if they differ in their settings, versions, machine or data, or if two have the same seed:
         a run counted twice makes an interval too narrow.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> same = ("name", "title", "unit", "settings", "profile", "python", "keras", "backend", "machine")
+    >>> facts = dict.fromkeys(same, "the same") | {"data": {}, "date": "2026-01-01"}
+    >>> facts |= {"seconds": 60.0, "peak_memory_gb": 1.0}
+    >>> one, other = (facts | {"seed": seed, "scores": [{"arm": "scratch", "score": 80.0 + seed}]} for seed in (0, 1))
+    >>> pooled = kp.results.merge([one, other], "python -m kpretrain record 00 --seeds 0,1")
+    >>> pooled["seeds"], pooled["seconds"], len(pooled["scores"])
+    ([0, 1], [60.0, 60.0], 2)
     """
     if not records:
         raise ValueError("There are no records to pool.")
@@ -192,6 +231,13 @@ def load(name, folder=FOLDER):
         If there is none of that name; the message lists those that exist.
     ValueError
         If the file is damaged.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.load("05_demo", folder="results")
+    Traceback (most recent call last):
+    FileNotFoundError: No stored record '05_demo' in results; there are: none.
     """
     path = Path(folder) / f"{name}.json"
     if not path.is_file():
@@ -210,6 +256,15 @@ def table(record):
     -------
     pandas.DataFrame
         Indexed by arm, in the record's order. Of a comparison: arms x labels per class.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> scores = [{"arm": "scratch", "score": score} for score in (80.0, 81.0, 82.0)]
+    >>> print(kp.results.table({"unit": "accuracy, %", "scores": scores}))
+            accuracy, %  95 % interval  runs
+    arm
+    scratch       81.00 78.52 to 83.48     3
     """
     if record.get("kind") == "comparison":
         return _comparison(record).summary()
@@ -228,7 +283,18 @@ def table(record):
 
 
 def caption(record):
-    """One line on where a stored record comes from."""
+    """One line on where a stored record comes from.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> record = {"seeds": [0], "seconds": [90], "machine": "2 cores", "date": "2026-01-01", "keras": "3.15"}
+    >>> record |= {"backend": "tensorflow 2.21", "data": {"mnist": "a file"}}
+    >>> record |= {"command": "python -m kpretrain record 02"}
+    >>> print(kp.results.caption(record))
+    Stored record: 1 run(s) of the notebook, 2 minutes in all on 2 cores, 2026-01-01, keras 3.15 on tensorflow 2.21;
+    data: a file. Made again by `python -m kpretrain record 02`.
+    """
     minutes = sum(record["seconds"]) / 60
     what = f"{len(record['seeds'])} run(s) of the notebook"
     if record.get("kind") == "comparison":
@@ -245,7 +311,14 @@ def caption(record):
 
 
 def show(name, folder=FOLDER):
-    """Print a stored record's caption and return its table, or say that it is not stored yet (and return None)."""
+    """Print a stored record's caption and return its table, or say that it is not stored yet (and return None).
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.show("02_demo", folder="results")
+    No stored record yet: `python -m kpretrain record 02` makes it.
+    """
     if os.environ.get("KPRETRAIN_RESULTS"):
         print("This run makes a record, so the stored one is left aside.")
         return None
@@ -258,9 +331,16 @@ def show(name, folder=FOLDER):
 
 
 def markdown(folder=FOLDER):
-    """Render all stored records as one Markdown text, in order of name."""
-    from .comparison import as_markdown
+    """Render all stored records as one Markdown text, in order of name.
 
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> print(kp.results.markdown())
+    **...** (...)
+    | arm | ...
+    Stored record: ...
+    """
     blocks = []
     for path in sorted(Path(folder).glob("*.json")):
         record = load(path.stem, folder)
@@ -270,7 +350,15 @@ def markdown(folder=FOLDER):
 
 
 def render_readme(text, folder=FOLDER):
-    """Return README text with the part between its two result marks rendered anew."""
+    """Return README text with the part between its two result marks rendered anew.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.render_readme("A text without the two marks.")
+    Traceback (most recent call last):
+    ValueError: README.md must hold the lines ...
+    """
     start, end = (text.find(mark) for mark in _MARKS)
     if start < 0 or end < start:
         raise ValueError(f"README.md must hold the lines {_MARKS[0]!r} and {_MARKS[1]!r}, in this order.")
@@ -278,14 +366,30 @@ def render_readme(text, folder=FOLDER):
 
 
 def picture(notebook):
-    """Return the PNG (bytes) of a committed notebook's cell with the tag "picture"."""
+    """Return the PNG (bytes) of a committed notebook's cell with the tag "picture".
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.picture(ROOT / "notebooks" / "00_start_here.ipynb")[1:4]
+    b'PNG'
+    """
     cells = json.loads(Path(notebook).read_text(encoding="utf8"))["cells"]
     tagged = next(cell for cell in cells if "picture" in cell["metadata"].get("tags", []))
     return base64.b64decode(next(o["data"]["image/png"] for o in tagged["outputs"] if "image/png" in o.get("data", {})))
 
 
 def main(write=False):
-    """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code."""
+    """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.main()
+    **...** (...)
+    ...
+    0
+    """
     print(markdown() or "No stored results yet.")
     readme = ROOT / "README.md"
     if write:

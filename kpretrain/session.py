@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 _M_TOP_PAD, _TOP_PAD = -2, 64 * 2**20  # malloc.h's name for the setting, and its value in bytes
 
-_state = {"started": None, "seed": None, "backend": None}
+_state = {"started": None, "seed": None}
 
 
 @contextlib.contextmanager
@@ -48,6 +48,10 @@ def reuse_memory():
     every batch go back to the system and come again page by page: ten thousand page faults an update, which
     on a virtual machine take more time than the training. Processes started later take the setting from the
     environment. Nothing happens where the C library is not glibc, or where `$MALLOC_TOP_PAD_` is set already.
+
+    Examples
+    --------
+    >>> reuse_memory()
     """
     if "MALLOC_TOP_PAD_" in os.environ or platform.libc_ver()[0] != "glibc":
         return
@@ -55,16 +59,42 @@ def reuse_memory():
     ctypes.CDLL(None).mallopt(_M_TOP_PAD, _TOP_PAD)
 
 
-def version(distribution):
-    """Return the version of an installed distribution, or "not installed"."""
+def version(distribution, missing="not installed"):
+    """Return the version of an installed distribution, or what stands for one that is missing.
+
+    Examples
+    --------
+    >>> version("a-package-that-nobody-wrote")
+    'not installed'
+    """
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return missing
+
+
+def backend():
+    """Return the name and the version of Keras's backend: "tensorflow 2.21.0", or "no backend" before Keras is loaded.
+
+    Examples
+    --------
+    >>> backend() == "no backend" or version(backend().split()[0]) in backend()
+    True
+    """
+    if "keras" not in sys.modules:
+        return "no backend"
+    name = sys.modules["keras"].backend.backend()
+    return f"{name} {version(name)}"
 
 
 def active_profile():
-    """Return the profile in force, "fast" or "full", from `$KPRETRAIN_PROFILE` (default "fast")."""
+    """Return the profile in force, "fast" or "full", from `$KPRETRAIN_PROFILE` (default "fast").
+
+    Examples
+    --------
+    >>> active_profile()
+    'fast'
+    """
     name = os.environ.get("KPRETRAIN_PROFILE", "fast").strip().lower() or "fast"
     if name not in ("fast", "full"):
         raise ValueError(f"KPRETRAIN_PROFILE is {name!r}; set it to 'fast' or 'full'.")
@@ -72,7 +102,13 @@ def active_profile():
 
 
 class Settings(SimpleNamespace):
-    """The settings of one profile, read as attributes: `settings.epochs`."""
+    """The settings of one profile, read as attributes: `settings.epochs`.
+
+    Examples
+    --------
+    >>> Settings(epochs=3, rows=500).as_dict()
+    {'epochs': 3, 'rows': 500}
+    """
 
     def as_dict(self):
         return dict(vars(self))
@@ -98,6 +134,13 @@ def profile(*, fast, full):
     ValueError
         If a key stands in one profile only, or `$KPRETRAIN_PROFILE` is neither "fast" nor "full", or
         `$KPRETRAIN_SETTINGS` names a setting that is not there.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> settings = kp.profile(fast={"epochs": 1}, full={"epochs": 10})
+    >>> settings.epochs
+    1
     """
     if fast.keys() != full.keys():
         odd = ", ".join(sorted(fast.keys() ^ full.keys()))
@@ -121,6 +164,12 @@ def setup(seed=0):
     -------
     int
         The seed in force.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> seed = kp.setup(seed=7)
+    kpretrain ... · Python ... · keras ... on ... · profile fast · seed 7
     """
     if value := os.environ.get("KPRETRAIN_SEED", "").strip():
         if not value.isdecimal():
@@ -136,17 +185,11 @@ def setup(seed=0):
     # keras_hub and keras_cv import tqdm's notebook bar; the course draws none, so its widgets need not be installed.
     warnings.filterwarnings("ignore", message="IProgress not found")
     keras.utils.set_random_seed(seed)
-    _state["backend"] = keras.backend.backend()
     print(
         f"kpretrain {version('kpretrain')} · Python {platform.python_version()} · keras {keras.__version__} "
-        f"on {_backend()} · profile {active_profile()} · seed {seed}"
+        f"on {backend()} · profile {active_profile()} · seed {seed}"
     )
     return seed
-
-
-def _backend():
-    name = _state["backend"] or "no backend"
-    return f"{name} {version(name)}" if _state["backend"] else name
 
 
 def _peak_memory():
@@ -163,6 +206,11 @@ def run_facts():
     """Return what ran, as a dict: date, profile, seed, seconds, memory, versions, machine, data.
 
     Seconds count from `setup`. Memory is the peak of this process, in GB.
+
+    Examples
+    --------
+    >>> sorted(run_facts())
+    ['backend', 'data', 'date', 'keras', 'machine', 'peak_memory_gb', 'profile', 'python', 'seconds', 'seed']
     """
     from . import data
 
@@ -175,14 +223,24 @@ def run_facts():
         "peak_memory_gb": None if (peak := _peak_memory()) is None else round(peak, 2),
         "python": platform.python_version(),
         "keras": version("keras"),
-        "backend": _backend(),
+        "backend": backend(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "data": data.loaded(),
     }
 
 
 def stamp():
-    """Print the last line of a notebook: when, where and how its outputs were made."""
+    """Print the last line of a notebook: when, where and how its outputs were made.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> seed = kp.setup()
+    kpretrain ...
+    >>> kp.stamp()
+    Executed ... · profile fast · seed 0 · ... s...
+    Python ... · keras ... on ... cores, ...
+    """
     facts = run_facts()
     if facts["seconds"] is None:
         raise RuntimeError("Run the cell with kp.setup first: the stamp tells the seconds since then.")

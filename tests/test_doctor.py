@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
     (tmp_path / "requirements.txt").write_text("\n".join(lines))
     versions = {"numpy": "2.1.0", "pandas": "2.3.0"}
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
-    monkeypatch.setattr(doctor, "installed", versions.get)
+    monkeypatch.setattr(doctor, "version", versions.get)
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
     assert doctor.report() == 1
     told = capsys.readouterr().out
@@ -67,3 +68,9 @@ def test_machine_sees_a_wrong_data_folder_and_a_closed_cache(tmp_path, monkeypat
     closed = next(doctor._cache())
     assert closed.status == "fail"
     assert "set KPRETRAIN_CACHE" in closed.mend
+
+
+def test_the_python_that_is_needed_is_that_of_pyproject():
+    (first, low), (second, high) = doctor.PYTHON_FROM, doctor.PYTHON_BELOW
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={first}.{low},<{second}.{high}"

@@ -1,7 +1,6 @@
 """Stored records: each seed is run, and their scores are pooled."""
 
 import json
-import os
 from pathlib import Path
 
 from test_run import write_notebook
@@ -20,14 +19,14 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
 
     def executed(**options):
         """In place of executed notebooks: what one of them leaves."""
-        seed = int(os.environ["KPRETRAIN_SEED"])
+        seed = int(options["variables"]["KPRETRAIN_SEED"])
         calls.append((seed, options["profile"], options["only"], options["timeout"]))
         facts = {"name": "99_demo", "title": "", "unit": "%", "settings": {}, "profile": "full", "python": "3.11"}
         facts |= {"keras": "3", "backend": "tensorflow", "machine": "2 cores", "data": {}, "date": "2026-01-01"}
         facts |= {"seed": seed, "seconds": 1.0, "scores": [{"arm": "a", "score": 9.0 + seed, "seed": seed}]}
-        file = Path(os.environ["KPRETRAIN_RESULTS"]) / f"99_demo-seed{seed}.json"
+        file = Path(options["variables"]["KPRETRAIN_RESULTS"]) / f"99_demo-seed{seed}.json"
         file.write_text(json.dumps(facts | {"peak_memory_gb": 1.0}))
-        return [Result("99_demo", "", status="failed" if seed == 7 else "passed")]
+        return [Result(Path("99_demo.ipynb"), status="failed" if seed == 7 else "passed")]
 
     monkeypatch.setattr(records, "run", executed)
     assert records.record("99", [0, 7, 2]) == 1 and not list(tmp_path.glob("data/results/*"))
@@ -37,4 +36,3 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
     stored = json.loads((tmp_path / "data" / "results" / "99_demo.json").read_text())
     assert stored["command"] == "python -m kpretrain record 99 --seeds 0,2"
     assert [row["score"] for row in stored["scores"]] == [9.0, 11.0]
-    assert "KPRETRAIN_SEED" not in os.environ and "KPRETRAIN_RESULTS" not in os.environ

@@ -134,7 +134,7 @@ def test_load_names_what_is_there_and_what_is_damaged(stored):
 
 def test_save_writes_only_where_it_is_asked_to(tmp_path, monkeypatch):
     monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
-    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 7, "backend": None})
+    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 7})
     arguments = {"title": "t", "unit": "u", "settings": session.profile(fast={"epochs": 1}, full={"epochs": 2})}
     scores = [{"arm": "a", "score": np.float32(0.5), "seed": np.int64(7)}]
     monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
@@ -169,7 +169,7 @@ def small_comparison(seed):
 
 
 def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 0, "backend": None})
+    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 0})
     monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
     monkeypatch.chdir(tmp_path)
     assert results.beside(mine := small_comparison(0), "99_demo", title="Demo", folder=tmp_path) is mine
@@ -178,7 +178,7 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     monkeypatch.setenv("KPRETRAIN_RESULTS", str(tmp_path / "runs"))
     records = []
     for seed in range(3):
-        monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": seed, "backend": None})
+        monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": seed})
         results.beside(small_comparison(seed), "99_demo", title="Demo")
         records.append(json.loads((tmp_path / "runs" / f"99_demo-seed{seed}.json").read_text()))
     merged = results.merge(records, "the command")

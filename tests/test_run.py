@@ -19,8 +19,9 @@ from nbformat import v4
 from kpretrain.paths import ROOT
 from kpretrain.tools import run as course
 from kpretrain.tools.cli import main
-from kpretrain.tools.progress import Progress, duration
+from kpretrain.tools.progress import Progress
 from kpretrain.tools.report import closing_table
+from kpretrain.words import duration
 
 FIGURE = """import matplotlib.pyplot as plt
 fig, axes = plt.subplots(1, {panels}, figsize=({width}, 3), squeeze=False)
@@ -368,48 +369,43 @@ def test_in_place_writes_back_what_passed_and_stays_stable(tmp_path):
     assert "widgets" not in notebook.metadata
 
 
-def test_the_time_left_comes_from_the_table_and_then_from_the_last_run(tmp_path, capsys):
+def test_the_time_left_comes_from_the_table(tmp_path, capsys):
     names = ("00_a", "01_b", "02_c")
     paths = [write_notebook(tmp_path / "nb", f"{name}.ipynb", "1", "2") for name in names]
     rows = ["| notebook | fast | full |", "|---|---|---|", "| [00_a](00_a.ipynb) | 40 s | 4 min |"]
     (tmp_path / "nb" / "README.md").write_text("\n".join([*rows, "| [01_b](01_b.ipynb) | 20 s | 1 min |"]))
-    out = tmp_path / "out"
-    seconds = {key: [course._plan(path, out, *key).seconds for path in paths] for key in (("fast", 1), ("full", 2))}
-    assert seconds["fast", 1] == [40, 20, 2]  # where the table lacks one, a second for each cell
-    assert seconds["full", 2] == pytest.approx([240 * 1.4, 60 * 1.4, 2 * 1.4])
-    assert Progress([course._plan(path, out, "fast", 1) for path in paths]).left() == 62
-    plans = [course._plan(path, out, "fast", 2) for path in paths]
-    assert Progress(plans, 2).left() == pytest.approx(1.4 * 40)  # the longest takes longer than all others
-    assert "3 notebooks, about 56 s in all" in capsys.readouterr().err
-
-    ran = course.run(tmp_path / "nb", out=out, only="00")[0].seconds
-    assert course._plan(paths[0], out, "fast", 1).seconds == pytest.approx(ran, abs=0.1)
-    assert course._plan(paths[0], out, "full", 1).seconds == 240  # an earlier run in another profile tells nothing
-    assert course._plan(paths[0], out, "fast", 2).seconds == 1.4 * 40
+    fast, full = ([course._plan(path, profile) for path in paths] for profile in ("fast", "full"))
+    assert [plan.expected for plan in fast] == [40, 20, 2]  # where the table lacks one, a second for each cell
+    assert [plan.expected for plan in full] == [240, 60, 2]
+    assert Progress(fast).left() == 62
+    assert Progress(fast, 2).left() == 40  # the longest takes longer than all others
+    assert "3 notebooks, about 40 s in all" in capsys.readouterr().err
 
 
 def test_the_time_left_follows_the_pace(tmp_path):
     paths = [write_notebook(tmp_path, f"0{k}_a.ipynb", "1") for k in range(3)]
-    plans = [course._plan(path, tmp_path / "out", "fast") for path in paths]
+    plans = [course._plan(path, "fast") for path in paths]
     for plan in plans:
-        plan.seconds = 100.0
+        plan.expected = 100.0
     progress = Progress(plans)
     progress.start_notebook(plans[0])
     assert progress.left() == pytest.approx(300, abs=1)
-    plans[0].result.status, plans[0].result.seconds = "passed", 200.0
+    plans[0].status, plans[0].seconds = "passed", 200.0
     progress.end_notebook(plans[0])
     assert progress.left() == pytest.approx(200 * 220 / 120, abs=1)
     progress.start_notebook(plans[1])
-    progress.running[plans[1].path] = (plans[1], 1, time.perf_counter() - 500)  # longer than expected
+    progress.running[plans[1].path] = (plans[1], time.perf_counter() - 500)  # longer than expected
     assert progress.left() == pytest.approx(50 + 100 * 220 / 120, abs=1)
 
 
 def test_durations():
-    assert [duration(seconds) for seconds in (8.44, 59.7, 185.2, 3725)] == [
+    assert [duration(seconds) for seconds in (0.04, 8.44, 59.7, 185.2, 3725, 9000)] == [
+        "less than 0.1 s",
         "8.4 s",
-        "1 min 00 s",
-        "3 min 05 s",
-        "1 h 02 min",
+        "60 s",
+        "3 min",
+        "62 min",
+        "2 h 30 min",
     ]
 
 

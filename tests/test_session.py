@@ -112,7 +112,8 @@ def test_what_was_held_back_is_shown_when_the_start_fails():
 
 
 def test_stamp_names_the_data(monkeypatch, capsys):
-    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 4, "backend": "jax"})
+    monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 4})
+    monkeypatch.setattr(session, "backend", lambda: "jax 0.6.2")
     monkeypatch.setattr("kpretrain.data.loaded", lambda: {"mnist": "a file", "docstrings": "nine libraries"})
     session.stamp()
     lines = capsys.readouterr().out.splitlines()
@@ -121,7 +122,7 @@ def test_stamp_names_the_data(monkeypatch, capsys):
 
 
 def test_stamp_without_setup_names_the_mend(monkeypatch):
-    monkeypatch.setattr(session, "_state", {"started": None, "seed": None, "backend": None})
+    monkeypatch.setattr(session, "_state", {"started": None, "seed": None})
     with pytest.raises(RuntimeError, match=r"kp\.setup first"):
         session.stamp()
 

@@ -14,7 +14,13 @@ _bets_in_memory = {}  # those that could not be written
 
 
 def bets_file():
-    """Return the path of the file that keeps the bets."""
+    """Return the path of the file that keeps the bets.
+
+    Examples
+    --------
+    >>> bets_file().name
+    'bets.json'
+    """
     named = os.environ.get("KPRETRAIN_BETS")
     return Path(named).expanduser() if named else files.cache_folder() / "bets.json"
 
@@ -64,6 +70,12 @@ def bet(question, low, high):
     ------
     ValueError
         If low is above high, or one of them is not a finite number.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.check.bet("Points that pretraining gains with 10 labels per class", 5, 20)
+    Bet placed. Points that pretraining gains with 10 labels per class: 5 to 20.
     """
     if not (math.isfinite(low) and math.isfinite(high)) or low > high:
         raise ValueError(f"A bet needs two finite numbers, the lower first; got {low} and {high}.")
@@ -85,6 +97,15 @@ def settle(question, measured, low=None, high=None):
         If no bet was placed on this question.
     ValueError
         If the measured value is not a finite number: something went wrong before the bet could be settled.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.check.bet("Points gained", 5, 20)
+    Bet placed. Points gained: 5 to 20.
+    >>> kp.check.settle("Points gained", 22.25, low=18, high=26)
+    Points gained: you bet 5 to 20, measured 22.2 (95 % interval 18.0 to 26.0). Outside your bet.
+    False
     """
     if not math.isfinite(measured):
         raise ValueError(f"{question}: the measured value is {measured}, so that the bet stays open.")
@@ -103,7 +124,16 @@ def settle(question, measured, low=None, high=None):
 
 
 def bets():
-    """Return all bets as a table: low, high, measured, inside. Well-placed 80 % bets are inside four times in five."""
+    """Return all bets as a table: low, high, measured, inside. Well-placed 80 % bets are inside four times in five.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.check.bet("Seconds of an epoch", 1, 3)
+    Bet placed. Seconds of an epoch: 1 to 3.
+    >>> kp.check.bets().loc["Seconds of an epoch", "inside"]
+    'open'
+    """
     import pandas as pd
 
     table = pd.DataFrame.from_dict(_read_bets(), orient="index", columns=["low", "high", "measured"], dtype=float)

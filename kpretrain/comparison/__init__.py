@@ -7,15 +7,5 @@ figure.py the curves, records.py what is stored and pooled.
 from .draws import label_sizes
 from .grid import ComparisonError, compare
 from .report import Comparison
-from .words import as_markdown, few_test_rows, per_class, round_time
 
-__all__ = [
-    "Comparison",
-    "ComparisonError",
-    "as_markdown",
-    "compare",
-    "few_test_rows",
-    "label_sizes",
-    "per_class",
-    "round_time",
-]
+__all__ = ["Comparison", "ComparisonError", "compare", "label_sizes"]

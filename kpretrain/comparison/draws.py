@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import words
+from .. import words
 
 _LADDER, _MOST_LABELLED = (1, 2, 5, 10, 20, 50, 100, 200), 1000  # labels per class; labelled rows in a draw
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .. import words
 from ..arms import Arm
 from ..files import cache_folder, replacing
 from ..session import run_facts, version
-from . import words
 from .draws import class_name, classes_of, draw, label_sizes
 from .report import Comparison
 from .statistics import smallest_difference
@@ -154,7 +154,7 @@ def compare(
         left = [cell for cell in cells if cell not in done]
         if progress and left:
             bar.clear()
-            print(f"About {words.round_time(_seconds_left(left, done, n_jobs))} for {len(left)} cells.", flush=True)
+            print(f"About {words.duration(_seconds_left(left, done, n_jobs))} for {len(left)} cells.", flush=True)
         fill(left, bar)
     table = pd.DataFrame([done[cell] for cell in sorted(cells, key=lambda cell: list(arms).index(cell[0]))])
     table["hits"] = table["hits"].map(base64.b64decode)
@@ -193,11 +193,9 @@ def _grid(arms, sizes, only):
 
 def _facts(arms, grid, dataset):
     """What ran, on what, where and when; `settings` and `versions` must be equal where records are pooled."""
-    import keras
-
     from ..fingerprint import rows_fingerprint
 
-    told, parts, backend = run_facts(), (dataset.train, dataset.test), keras.backend.backend()
+    told, parts = run_facts(), (dataset.train, dataset.test)
     versions = {name: version(name) for name in ("keras", "scikit-learn", "kpretrain")}
     settings = {
         "labels_per_class": sorted({n for chosen in grid.values() for n in chosen}),
@@ -211,7 +209,7 @@ def _facts(arms, grid, dataset):
     labels, counts = np.unique(dataset.test.y, return_counts=True)
     return {
         **{key: told[key] for key in ("date", "profile", "python", "machine")},
-        "versions": versions | {"backend": f"{backend} {version(backend)}"},
+        "versions": versions | {"backend": told["backend"]},
         "data": {dataset.name: dataset.source},
         "settings": settings,
         "test_classes": {class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},

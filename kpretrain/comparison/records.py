@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .. import words
 from ..files import replacing
-from . import words
 
 _FACTS = (
     "date",

@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from . import records, sentences, words
+from .. import words
+from . import records, sentences
 from .figure import draw
 from .statistics import estimate, holm, smallest_difference
 

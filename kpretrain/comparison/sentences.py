@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import words
+from .. import words
 
 
 def verdict(comparison):

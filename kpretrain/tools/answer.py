@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..comparison import as_markdown, per_class, round_time
+from ..words import as_markdown, duration, per_class
 from . import page
 
 _INTERVAL_DRAWS = 5  # from which on there is a yes or no
@@ -111,15 +111,8 @@ def _state(row):
 
 
 def _cost(fit, pretraining):
-    once = f", the pretraining took {short_time(pretraining)}, once" if pretraining else ""
-    return f"a fit takes {short_time(fit)}{once}"
-
-
-def short_time(seconds):
-    """Return seconds in words, with tenths below ten: "8.4 s", "12 s", "3 min"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else "less than 0.1 s"
-    return round_time(seconds)
+    once = f", the pretraining took {duration(pretraining)}, once" if pretraining else ""
+    return f"a fit takes {duration(fit)}{once}"
 
 
 def _contrast_rows(comparison):
@@ -212,7 +205,7 @@ def report(comparison, dataset, answer, notes, command, seconds):
         f"\nMade again by:\n\n`{command}`",
     ]
     several = len(labels) > 1
-    cards = {
+    sections = {
         "Verdict": "\n".join(f"- {line}" for line in verdict(comparison).splitlines()),
         "Scores: percent correct and 95 % interval": comparison.markdown_table(),
         "Differences in points, with 95 % intervals": _shown(_contrast_rows(comparison)),
@@ -224,7 +217,7 @@ def report(comparison, dataset, answer, notes, command, seconds):
     }
     cards = [
         {"id": f"part-{number}", "title": title, "markdown": text, "heading": ""}
-        for number, (title, text) in enumerate(cards.items())
+        for number, (title, text) in enumerate(sections.items())
         if text
     ]
     cards[0]["figures"] = [drawn]
@@ -234,7 +227,7 @@ def report(comparison, dataset, answer, notes, command, seconds):
         ("Rows", f"{len(dataset.train.y):,} for training, {len(dataset.test.y):,} for the test"),
         ("Draws", str(draws)),
         ("Date", facts["date"]),
-        ("Time", round_time(seconds)),
+        ("Time", duration(seconds)),
         ("Machine", facts["machine"]),
     ]
     return page.render_page(f"Does pretraining help on {dataset.name}?", head, cards, answer)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import warnings
+from functools import partial
 
 from ..session import reuse_memory
 
@@ -19,20 +20,27 @@ def main(arguments=None):
     -------
     code : int
         0 for success, 1 if something failed or disagrees, 2 for a mistake in the call, 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["links"])
+    All links agree with pyproject.toml.
+    0
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command", None)
     reuse_memory()
-    if options.command is None:
+    if command is None:
         parser.print_help()
         return 0
     try:
-        return options.command(options)
+        return command(**options)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "kpretrain":
             raise
         return _mend(f"the package {error.name} is not installed; python -m kpretrain doctor says how to mend it")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # CourseError, DataError, ... and what compare and the records refuse
         return _mend(error)
     except KeyboardInterrupt:
         return 130
@@ -44,86 +52,59 @@ def _mend(message):
     return 2
 
 
-def _run(options):
-    from .run import CourseError, exit_code, run
-
-    try:
-        results = run(
-            options.notebooks,
-            profile=options.profile,
-            only=options.only,
-            out=options.out,
-            in_place=options.in_place,
-            timeout=options.timeout,
-            jobs=options.jobs,
-        )
-    except CourseError as error:
-        return _mend(error)
-    return exit_code(results)
+# A command imports what it needs: it must start, and name what is missing, where packages are missing.
 
 
-def _doctor(options):
-    from . import doctor
+def _run(**options):
+    from .run import exit_code, run
 
-    return doctor.report()
+    return exit_code(run(**options))
 
 
-def _compare(options):
+def _doctor():
+    from .doctor import report
+
+    return report()
+
+
+def _compare(**options):
     from . import own
 
-    names = ("text", "label", "group", "encoding", "encoder", "out", "seeds", "labels", "updates", "minutes")
     # scikit-learn takes a few rows of very many classes for a regression, and says so in each fit
     warnings.filterwarnings("ignore", "The number of unique classes is greater")
-    try:
-        own.run(options.path, **{name: getattr(options, name) for name in names})
-    except ValueError as error:  # DataError, PresetError, ComparisonError, and what compare refuses
-        return _mend(error)
+    own.run(**options)
     return 0
 
 
-def _record(options):
+def _record(**options):
     from .records import record
 
-    try:
-        return record(options.only, options.seeds, profile=options.profile, out=options.out, in_place=options.in_place)
-    except ValueError as error:  # CourseError, and records that cannot be pooled
-        return _mend(error)
+    return record(**options)
 
 
-def _results(options):
+def _results(write):
     from .. import results
 
-    try:
-        return results.main(write=options.write) or 0
-    except ValueError as error:  # a record that does not hold what it should
-        return _mend(error)
+    return results.main(write=write)
 
 
-def _links(options):
+def _links(write):
     from . import links
 
-    try:
-        changed = links.update(write=options.write)
-    except ValueError as error:
-        return _mend(error)
+    changed = links.update(write=write)
     for name in changed:
-        print(f"{name}: {'mended' if options.write else 'another address than in pyproject.toml'}")
-    if changed and not options.write:
-        print("python -m kpretrain links --write mends it.")
-        return 1
+        print(f"{name}: {'mended' if write else 'another address than in pyproject.toml'}")
     if not changed:
         print("All links agree with pyproject.toml.")
-    return 0
+    elif not write:
+        print("python -m kpretrain links --write mends it.")
+    return int(bool(changed) and not write)
 
 
-def _numbers(text):
-    return [int(number) for number in text.split(",")]
-
-
-def _sizes(text):
+def _numbers(text, least=0):
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words) or len(set(map(int, words))) < len(words):
-        raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from 1, such as 5,10,50")
+    if not all(word.isdecimal() and int(word) >= least for word in words) or len(set(map(int, words))) < len(words):
+        raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from {least}, such as 5,10,50")
     return [int(word) for word in words]
 
 
@@ -143,124 +124,85 @@ def _seconds(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m kpretrain", description="A Keras 3 course on pretraining.")
-    parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="command")
 
-    run = commands.add_parser(
-        "run",
-        help="execute the notebooks and write one page with what they found",
-        description="Execute the numbered notebooks in order, each from a fresh kernel. A failing notebook does not "
-        "stop the others. Ctrl-C stops cleanly and keeps what is done. Exit code: 0 all passed, 1 one failed, "
-        "2 a mistake in the call, 130 stopped.",
-    )
-    run.add_argument(
-        "--profile",
-        choices=["fast", "full"],
-        default="fast",
-        help="small settings in minutes, or the full ones (default: fast)",
-    )
-    run.add_argument("--only", metavar="03,07", help="run these notebooks only, by number")
-    run.add_argument(
-        "--out",
-        default="course-run",
-        metavar="DIR",
-        help="folder for executed copies and index.html (default: course-run)",
-    )
-    run.add_argument("--in-place", action="store_true", help="also write each notebook that passed over its source")
-    run.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=1800,
-        metavar="SECONDS",
-        help="limit for one cell, 0 for none (default: 1800)",
-    )
-    run.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)",
-    )
-    run.add_argument("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
-    run.set_defaults(command=_run)
+    def add(command, help, description):
+        """Add the command that a function `_name` is; return what adds an option to it."""
+        one = commands.add_parser(command.__name__[1:], help=help, description=description)
+        one.set_defaults(command=command)
+        return one.add_argument
 
-    doctor = commands.add_parser(
-        "doctor",
-        help="tell whether this machine is ready, package by package",
-        description="Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
-    )
-    doctor.set_defaults(command=_doctor)
+    def add_running(option, profile):
+        """Add the options of commands that run notebooks."""
+        what = f"small settings in minutes, or the full ones (default: {profile})"
+        option("--profile", choices=["fast", "full"], default=profile, help=what)
+        option("--out", default="course-run", metavar="DIR", help="folder for what was executed (default: course-run)")
+        option("--in-place", action="store_true", help="also write each notebook that passed over its source")
 
-    compare = commands.add_parser(
-        "compare",
-        help="does pretraining help on your own images or texts?",
-        description="Compare frozen and fine-tuned pretrained networks with training from scratch and a plain baseline "
-        "on your own data, print one plain answer, and write DIR/index.html and DIR/comparison.json. What is run "
-        "follows from the data alone; draws of labels are added until the minutes are used up. Ctrl-C stops and writes "
-        "the page from the whole draws; the same command again goes on, and adds at least one draw. Of fewer than 500 "
-        "rows, two in five are for the test. Exit code: 0, 2 for data, a backbone or settings that cannot be used, 130 "
-        "after Ctrl-C.",
+    option = add(
+        _run,
+        "execute the notebooks and write one page with what they found",
+        "Execute the numbered notebooks in order, each from a fresh kernel. A failing notebook does not stop the "
+        "others. Ctrl-C stops cleanly and keeps what is done. Exit code: 0 all passed, 1 one failed, 2 a mistake in "
+        "the call, 130 stopped.",
     )
-    compare.add_argument("path", help="a folder of class folders with images, or a CSV, TSV, JSONL or Parquet table")
-    compare.add_argument("--text", metavar="COLUMN", help="the table's column of texts (default: guessed, and said)")
-    compare.add_argument("--label", metavar="COLUMN", help="the table's column of labels (default: guessed, and said)")
-    compare.add_argument(
-        "--group", metavar="COLUMN", help="a column, such as an author, whose rows stay on one side of the test"
-    )
-    compare.add_argument("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
-    compare.add_argument(
-        "--encoder", metavar="NAME", help="a preset's name or folder (default: resnet_cifar10 or bert_docstrings)"
-    )
-    compare.add_argument("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
-    compare.add_argument(
-        "--seeds", type=_positive, default=20, metavar="N", help="the most draws of labels (default: 20)"
-    )
-    compare.add_argument(
-        "--labels", type=_sizes, metavar="5,10,50", help="labels per class (default: chosen from the data)"
-    )
-    compare.add_argument(
-        "--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)"
-    )
-    compare.add_argument(
-        "--minutes",
-        type=_seconds,
-        default=10,
-        metavar="N",
-        help="draws are added until then, three at least; 0 for no limit (default: 10)",
-    )
-    compare.set_defaults(command=_compare)
+    add_running(option, "fast")
+    option("--only", metavar="03,07", help="run these notebooks only, by number")
+    text = "limit for one cell, 0 for none (default: 1800)"
+    option("--timeout", type=_seconds, default=1800, metavar="SECONDS", help=text)
+    text = "notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)"
+    option("--jobs", type=int, default=1, metavar="N", help=text)
+    option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
 
-    record = commands.add_parser(
-        "record",
-        help="run notebooks under several seeds and store their scores in data/results",
-        description="Run the named notebooks once for each seed, and pool what they measured into "
-        "data/results/NAME.json. Nothing is stored if a run fails.",
+    add(
+        _doctor,
+        "tell whether this machine is ready, package by package",
+        "Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
-    record.add_argument("only", metavar="03,07", help="these notebooks, by number")
-    record.add_argument(
-        "--seeds", type=_numbers, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)"
-    )
-    record.add_argument("--profile", choices=["fast", "full"], default="full", help="default: full")
-    record.add_argument(
-        "--out", default="course-run", metavar="DIR", help="folder for executed copies (default: course-run)"
-    )
-    record.add_argument("--in-place", action="store_true", help="also write the notebooks over their sources")
-    record.set_defaults(command=_record)
 
-    results = commands.add_parser(
-        "results",
-        help="show the stored results as a table",
-        description="Show the stored run records as a table.",
+    option = add(
+        _compare,
+        "does pretraining help on your own images or texts?",
+        "Compare frozen and fine-tuned pretrained networks with training from scratch and a plain baseline on your own "
+        "data, print one plain answer, and write DIR/index.html and DIR/comparison.json. What is run follows from the "
+        "data alone; draws of labels are added until the minutes are used up. Ctrl-C stops and writes the page from "
+        "the whole draws; the same command again goes on, and adds at least one draw. Of fewer than 500 rows, two in "
+        "five are for the test. Exit code: 0, 2 for data, a backbone or settings that cannot be used, 130 after "
+        "Ctrl-C.",
     )
-    results.add_argument("--write", action="store_true", help="render the README's tables from the records")
-    results.set_defaults(command=_results)
+    option("path", help="a folder of class folders with images, or a CSV, TSV, JSONL or Parquet table")
+    option("--text", metavar="COLUMN", help="the table's column of texts (default: guessed, and said)")
+    option("--label", metavar="COLUMN", help="the table's column of labels (default: guessed, and said)")
+    text = "a column, such as an author, whose rows stay on one side of the test"
+    option("--group", metavar="COLUMN", help=text)
+    option("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
+    option("--encoder", metavar="NAME", help="a preset's name or folder (default: resnet_cifar10 or bert_docstrings)")
+    option("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
+    option("--seeds", type=_positive, default=20, metavar="N", help="the most draws of labels (default: 20)")
+    text = "labels per class (default: chosen from the data)"
+    option("--labels", type=partial(_numbers, least=1), metavar="5,10,50", help=text)
+    option("--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)")
+    text = "draws are added until then, three at least; 0 for no limit (default: 10)"
+    option("--minutes", type=_seconds, default=10, metavar="N", help=text)
 
-    links = commands.add_parser(
-        "links",
-        help="check that badges and set-up cells use pyproject.toml's address",
-        description="Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml. "
+    option = add(
+        _record,
+        "run notebooks under several seeds and store their scores in data/results",
+        "Run the named notebooks once for each seed, and pool what they measured into data/results/NAME.json. Nothing "
+        "is stored if a run fails.",
+    )
+    option("only", metavar="03,07", help="these notebooks, by number")
+    option("--seeds", type=_numbers, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)")
+    add_running(option, "full")
+
+    option = add(_results, "show the stored results as a table", "Show the stored run records as a table.")
+    option("--write", action="store_true", help="render the README's tables from the records")
+
+    option = add(
+        _links,
+        "check that badges and set-up cells use pyproject.toml's address",
+        "Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml. "
         "Exit code 1 if one disagrees.",
     )
-    links.add_argument("--write", action="store_true", help="mend the files that disagree")
-    links.set_defaults(command=_links)
+    option("--write", action="store_true", help="mend the files that disagree")
     return parser

@@ -38,6 +38,11 @@ def update(write=False, root=None):
     ------
     ValueError
         If pyproject.toml is missing or its Repository is no GitHub address.
+
+    Examples
+    --------
+    >>> update()  # none disagrees
+    []
     """
     root = ROOT if root is None else Path(root).resolve()
     address = _repository(root / "pyproject.toml")

@@ -1,8 +1,6 @@
 """Your own data, one call: a folder of images or a table of texts in, draws while there is time, an answer out."""
 
-import os
 import shlex
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +9,10 @@ import numpy as np
 
 from .. import arms as standard
 from .. import data, files, session
-from ..comparison import compare, label_sizes, per_class, round_time
+from ..comparison import compare, label_sizes
+from ..words import duration, per_class
 from . import answer
+from .doctor import nearest
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so
@@ -83,8 +83,10 @@ def run(
         After Ctrl-C; the page of the whole draws is written before.
     """
     started, path, out = time.perf_counter(), Path(path), Path(out)
-    _refuse_unwritable("--out", out)
-    _refuse_unwritable("the cache folder", files.cache_folder())
+    for name, folder in (("--out", out), ("the cache folder", files.cache_folder())):
+        there, problem = nearest(folder)
+        if problem:
+            raise data.DataError(f"{name} {folder} cannot be written ({there}: {problem}).")
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"
@@ -112,7 +114,7 @@ def run(
         temporary.write_text(answer.report(comparison, dataset, sentence, notes, command, seconds), encoding="utf8")
     costs = answer.costs(comparison).to_string(index=False)
     _say("", sentence, "", comparison.summary().to_string(), "", answer.verdict(comparison), "", costs)
-    _say("", f"The page: {out / 'index.html'}, made in {round_time(seconds)}.")
+    _say("", f"The page: {out / 'index.html'}, made in {duration(seconds)}.")
     if stopped:
         raise KeyboardInterrupt
     return comparison
@@ -120,16 +122,6 @@ def run(
 
 def _say(*lines):
     print("\n".join(lines), flush=True)
-
-
-def _refuse_unwritable(name, folder):
-    """Raise if a file could not be written below a folder that may not exist yet; nothing is left behind."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise data.DataError(f"{name} {folder} cannot be written ({there}: {error.strerror}).") from error
 
 
 # ---------------------------------------------------------------- what is compared
@@ -193,6 +185,13 @@ def columns(table, text=None, label=None, group=None):
     ------
     DataError
         If none fits, or several do as well; the message lists the columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"review": ["a fine film", "a dull one"] * 20, "stars": [5, 1] * 20})
+    >>> columns(table)
+    ('review', 'stars', ' (guessed; --text and --label name others)')
     """
     table = table.drop(columns=group, errors="ignore") if group is not None else table
     values = {column: table[column].dropna() for column in table.columns}
@@ -231,26 +230,21 @@ def _trimmed(dataset):
     sizes = np.bincount(dataset.train.y, minlength=len(dataset.class_names))
     keep = sizes >= _LEAST_ROWS
     if not keep.all() and keep.sum() >= 2 and sizes[~keep].sum() < 0.1 * sizes.sum():
-        number, parts = np.cumsum(keep) - 1, (dataset.train, dataset.validation, dataset.test)
-        parts = [data.Part(part.x[keep[part.y]], number[part.y[keep[part.y]]]) for part in parts]
-        lost = sum(len(old) for old, *_ in (dataset.train, dataset.validation, dataset.test)) - sum(
-            len(new.y) for new in parts
-        )
-        rare = [name for name, kept in zip(dataset.class_names, keep, strict=True) if not kept]
+        number, names, parts, lost = np.cumsum(keep) - 1, np.array(dataset.class_names), {}, 0
+        for name in ("train", "validation", "test"):
+            x, y = getattr(dataset, name)
+            parts[name] = data.Part(x[keep[y]], number[y[keep[y]]])
+            lost += np.count_nonzero(~keep[y])
+        rare = names[~keep]
         shown = ", ".join(rare[:10]) + (", ..." if len(rare) > 10 else "")
         lines.append(f"Left out: {lost:,} rows of classes with fewer than {_LEAST_ROWS} training rows ({shown}).")
-        names = [name for name, kept in zip(dataset.class_names, keep, strict=True) if kept]
-        dataset = replace(dataset, train=parts[0], validation=parts[1], test=parts[2], class_names=names)
+        dataset = replace(dataset, class_names=names[keep].tolist(), **parts)
     if (rows := len(dataset.test.y)) > _MOST_TEST_ROWS:
-        dataset = replace(dataset, test=_some(dataset.test, _MOST_TEST_ROWS))
+        x, y = dataset.test
+        chosen = np.argsort(y, kind="stable")[np.linspace(0, rows - 1, _MOST_TEST_ROWS).astype(int)]
+        dataset = replace(dataset, test=data.Part(x[np.sort(chosen)], y[np.sort(chosen)]))
         lines.append(f"Left out: {rows - _MOST_TEST_ROWS:,} of {rows:,} test rows, evenly over the classes, for speed.")
     return dataset, lines
-
-
-def _some(part, most):
-    """So many rows of a part, evenly over its classes."""
-    rows = np.argsort(part.y, kind="stable")[np.linspace(0, len(part.y) - 1, min(most, len(part.y))).astype(int)]
-    return data.Part(part.x[np.sort(rows)], part.y[np.sort(rows)])
 
 
 def _arms(kind, dataset, encoder, baseline, updates):
@@ -287,14 +281,14 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
     try:
         # a fit of a first draw, and so not in vain: what is trained takes nearly all the time
         took = run({"scratch": arms["scratch"]}, labels[:1]) * 2 * len(labels)
-        _say(f"A draw takes about {answer.short_time(took)}.{_late(least, took, end)}")
+        _say(f"A draw takes about {duration(took)}.{_late(least, took, end)}")
         while done < most and (done < least or not new or time.perf_counter() + took <= end):
             cells = _files(folder)
             took, done = run(arms, labels), done + 1
             if _files(folder) == cells:
                 continue
             kept = f" ({done - 1} kept from before)" if done > 1 and not new else ""
-            _say(f"Draw {done}: {answer.short_time(took)}{kept}.")
+            _say(f"Draw {done}: {duration(took)}{kept}.")
             new += 1
     except KeyboardInterrupt:
         whole = f"{done} whole draw{' is' if done == 1 else 's are'} kept" if done else "No draw is whole yet"

@@ -33,6 +33,13 @@ def picture(figure, alt):
     -------
     dict
         `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown).
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> made = picture(Figure(figsize=(4, 3)), "an empty figure")
+    >>> made["width"], made["height"], made["source"][:22]
+    (400, 300, 'data:image/png;base64,')
     """
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=200)
@@ -63,12 +70,24 @@ def render_page(title, facts, cards, intro=""):
     -------
     page : str
         All text in it is escaped.
+
+    Examples
+    --------
+    >>> page = render_page("A title", [("Rows", "500")], [{"id": "one", "title": "A card", "markdown": "**bold**"}])
+    >>> "<h1>A title</h1>" in page, "<strong>bold</strong>" in page
+    (True, True)
     """
     return _template("page.html").render(title=title, facts=facts, cards=cards, intro=intro)
 
 
 def render_notebook(title, body):
-    """Return the HTML page of an executed notebook, which loads nothing: `body` is what nbconvert made of the cells."""
+    """Return the HTML page of an executed notebook, which loads nothing: `body` is what nbconvert made of the cells.
+
+    Examples
+    --------
+    >>> "<title>A title</title>" in render_notebook("A title", "<p>cells</p>")
+    True
+    """
     return _template("notebook.html").render(title=title, body=body, colours=_COLOURS)
 
 

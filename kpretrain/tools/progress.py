@@ -1,12 +1,13 @@
-"""How far a run of the notebooks is: a bar over all cells with the time left, and durations in words."""
+"""How far a run of the notebooks is: a bar over all cells with the time left."""
 
 import asyncio
-import heapq
 import os
 import sys
 import time
 
 from tqdm import tqdm
+
+from ..words import duration
 
 
 class Progress:
@@ -18,69 +19,50 @@ class Progress:
     # So many expected seconds must pass before this run's pace counts as much as the expectation.
     PRIOR = 20.0
 
-    def __init__(self, plans, jobs=1):
-        self.plans, self.jobs = len(plans), min(jobs, len(plans))
-        self.waiting = list(plans)
-        self.ended = self.cells = 0
-        self.running = {}  # path -> (plan, number of the cell, when the notebook began)
+    def __init__(self, results, jobs=1):
+        self.number, self.jobs = len(results), min(jobs, len(results))
+        self.waiting, self.running = list(results), {}  # path -> (result, when the notebook began)
         self.spent = self.expected = 0.0  # of the notebooks that passed
         self.bar = None
         if _terminal_has_room():
             self.bar = tqdm(
                 desc="starting",
-                total=sum(plan.result.cells for plan in plans),
+                total=sum(result.cells for result in results),
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
                 dynamic_ncols=True,
             )
         else:
-            several = f"{self.plans} notebook{'s' * (self.plans > 1)}"
-            self._say(f"{several}, about {duration(round(self.left()))} in all")
+            several = f"{self.number} notebook{'s' * (self.number > 1)}"
+            self._say(f"{several}, about {duration(self.left())} in all")
 
-    def start_notebook(self, plan):
+    def start_notebook(self, result):
         """Show that a notebook begins."""
-        self.waiting.remove(plan)
-        self.running[plan.path] = (plan, 0, time.perf_counter())
-        self._show()
+        self.waiting.remove(result)
+        self.running[result.path] = result, time.perf_counter()
+        self.show()
         if self.bar is None:
-            self._say(f"{plan.path.stem}: started, {plan.result.cells} cells")
+            self._say(f"{result.name}: started, {result.cells} cells")
 
-    def start_cell(self, plan, number):
-        """Show that a cell begins."""
-        self.running[plan.path] = (plan, number, self.running[plan.path][2])
-        self._show()
-
-    def end_cell(self, plan):
-        """Count a cell that ended."""
-        self.cells += 1
-        self._show()
-
-    def end_notebook(self, plan):
-        """Count a notebook that ended, and its seconds towards the pace."""
-        result = plan.result
-        _, number, _ = self.running.pop(plan.path)
+    def end_notebook(self, result):
+        """Show that a notebook ended, and count its seconds towards the pace."""
+        del self.running[result.path]
         if result.status == "passed":
             self.spent += result.seconds
-            self.expected += plan.seconds
-        # Cells that were not reached are no longer ahead; the one that failed counts as done, too.
-        self.cells += result.cells - number + (result.status != "passed" and number > 0)
-        self.ended += 1
-        if self.bar is not None:
-            self._show()
-            return
-        said = f"{result.name}: passed" if result.status == "passed" else result.reason()
-        left = f", about {duration(round(self.left()))} left" if self.ended < self.plans else ""
-        self._say(f"[{self.ended}/{self.plans}] {said} ({duration(result.seconds)}{left})")
+            self.expected += result.expected
+        self.show()
+        if self.bar is None:
+            said = f"{result.name}: passed" if result.status == "passed" else result.reason()
+            ended = self.number - len(self.waiting) - len(self.running)
+            left = f", about {duration(self.left())} left" if ended < self.number else ""
+            self._say(f"[{ended}/{self.number}] {said} ({duration(result.seconds)}{left})")
 
     def left(self):
-        """Return the estimated seconds left: each waiting notebook begins as soon as a place is free."""
+        """Return the estimated seconds left: the places share the work, and the longest notebook is the least."""
         pace, now = (self.spent + self.PRIOR) / (self.expected + self.PRIOR), time.perf_counter()
         # A notebook that takes longer than expected is not about to end at every moment.
-        free = [max(pace * plan.seconds - (now - t), 0.1 * (now - t)) for plan, _, t in self.running.values()]
-        free += [0.0] * (self.jobs - len(free))
-        heapq.heapify(free)
-        for plan in self.waiting:
-            heapq.heapreplace(free, free[0] + pace * plan.seconds)
-        return max(free)
+        rest = [max(pace * result.expected - (now - t), 0.1 * (now - t)) for result, t in self.running.values()]
+        rest += [pace * result.expected for result in self.waiting]
+        return max(*rest, sum(rest) / self.jobs, 0)
 
     @staticmethod
     def _say(line):
@@ -89,7 +71,7 @@ class Progress:
     async def tick(self):
         """Keep the clock of the bar going while a long cell runs."""
         while True:
-            self._show()
+            self.show()
             await asyncio.sleep(1)
 
     def close(self):
@@ -97,16 +79,17 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def _show(self):
+    def show(self):
+        """Bring the bar, where there is one, up to date."""
         if self.bar is None:
             return
-        where = [
-            f"{path.stem}, cell {number}" if number else f"{path.stem}, starting the kernel"
-            for path, (_, number, _) in self.running.items()
-        ]
-        self.bar.n = self.cells
+        running = [result for result, _ in self.running.values()]
+        ahead = sum(result.cells for result in self.waiting)
+        ahead += sum(result.cells - (result.cell or 1) + 1 for result in running)
+        where = [f"{one.name}, " + (f"cell {one.cell}" if one.cell else "starting the kernel") for one in running]
+        self.bar.n = self.bar.total - ahead
         self.bar.set_description_str("; ".join(where), refresh=False)
-        self.bar.set_postfix_str(f"about {duration(round(self.left()))} left", refresh=True)
+        self.bar.set_postfix_str(f"about {duration(self.left())} left", refresh=True)
 
 
 def _terminal_has_room():
@@ -115,15 +98,3 @@ def _terminal_has_room():
         return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
     except (OSError, ValueError):
         return False
-
-
-def duration(seconds):
-    """Return seconds as text that is easy to read: "8.4 s", "12 s", "3 min 05 s", "1 h 02 min"."""
-    if seconds < 9.95 and not isinstance(seconds, int):
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

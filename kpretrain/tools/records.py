@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import results
 from ..paths import ROOT
 from .report import write
-from .run import CourseError, exit_code, find, run, variables
+from .run import CourseError, exit_code, find, run
 
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
@@ -91,11 +91,17 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
         command = f"python -m kpretrain record {number} --seeds {','.join(map(str, seeds))}"
         settings = SETTINGS.get(number, {}) if profile == "full" else {}
         with tempfile.TemporaryDirectory() as folder:
-            fixed = {"RESULTS": folder, "RECORD": command, "SETTINGS": json.dumps(settings)}
+            variables = {
+                "KPRETRAIN_RESULTS": folder,
+                "KPRETRAIN_RECORD": command,
+                "KPRETRAIN_SETTINGS": json.dumps(settings),
+            }
             for seed in seeds:
-                with variables(**{f"KPRETRAIN_{name}": value for name, value in (fixed | {"SEED": str(seed)}).items()}):
-                    code = exit_code(run(profile=profile, only=number, out=out, in_place=in_place, timeout=0))
-                if code:
+                variables["KPRETRAIN_SEED"] = str(seed)
+                ran = run(
+                    profile=profile, only=number, out=out, in_place=in_place, timeout=0, variables=dict(variables)
+                )
+                if code := exit_code(ran):
                     return code
             saved = [Path(folder) / f"{path.stem}-seed{seed}.json" for seed in seeds]
             if not all(file.is_file() for file in saved):

@@ -3,37 +3,39 @@
 import base64
 import datetime
 import html
+import io
 import os
-import platform
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from nbconvert import HTMLExporter
+from nbconvert.filters import strip_ansi
+from PIL import Image
 
 from ..files import replacing
 from ..results import STORED
-from .doctor import cores, installed
+from ..session import run_facts, version
+from ..words import duration
 from .page import render_notebook, render_page
-from .progress import duration
-
-KEY_RESULT_TAG = "key-result"
-
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
 class Result:
-    """What became of one notebook.
+    """One notebook, and what became of it.
 
     Attributes
     ----------
-    name, title : str
-        The file's stem and its first heading.
+    path, name, title : pathlib.Path, str, str
+        The file, its stem and its first heading.
+    notebook : nbformat.NotebookNode or None
+        What is executed; None if the file cannot be read.
+    expected : float
+        Seconds that it usually takes.
     status : str
         "passed", "failed", "stopped" (by Ctrl-C) or "not run".
     seconds : float
@@ -41,7 +43,7 @@ class Result:
     cells : int
         How many code cells the notebook has.
     cell : int or None
-        The code cell that failed or was stopped, counted from 1 as Jupyter's `[n]` does.
+        The last code cell that was begun, counted from 1 as Jupyter's `[n]` does.
     source, error, traceback : str
         That cell's source, why it failed in one line, and the whole traceback without colours.
     figures : list of dict
@@ -51,14 +53,19 @@ class Result:
         earlier one.
     executed : pathlib.Path or None
         The executed copy; an HTML page of the same name lies beside it.
-    folder : pathlib.Path or None
-        Where the notebook lies.
     html : str
         The HTML page, with its links as they stand in the notebook.
+
+    Examples
+    --------
+    >>> Result(Path("03_cnn_mnist.ipynb"), status="failed", cells=20, cell=4, error="ValueError: no rows").reason()
+    '03_cnn_mnist: failed in cell 4 of 20: ValueError: no rows'
     """
 
-    name: str
-    title: str
+    path: Path
+    title: str = ""
+    notebook: dict | None = field(default=None, repr=False)
+    expected: float = 0.0
     status: str = "not run"
     seconds: float = 0.0
     cells: int = 0
@@ -70,8 +77,12 @@ class Result:
     key_result: str = ""
     stored_record: str = ""
     executed: Path | None = None
-    folder: Path | None = None
     html: str = field(default="", repr=False)
+
+    @property
+    def name(self):
+        """The file's stem."""
+        return self.path.stem
 
     def reason(self):
         """Return one line that names the notebook, the cell and why it did not pass."""
@@ -83,12 +94,27 @@ class Result:
 
 
 def code_cells(notebook):
-    """Return the code cells that hold code."""
+    """Return the code cells that hold code.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> cells = [nbformat.v4.new_markdown_cell("# A title"), nbformat.v4.new_code_cell("1 + 1")]
+    >>> [cell.source for cell in code_cells(nbformat.v4.new_notebook(cells=cells))]
+    ['1 + 1']
+    """
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def first_heading(cell):
-    """Return the first heading of a markdown cell as plain text, or None."""
+    """Return the first heading of a markdown cell as plain text, or None.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> first_heading(nbformat.v4.new_markdown_cell("# The *first* `heading`"))
+    'The first heading'
+    """
     if cell.cell_type != "markdown":
         return None
     match = re.search(r"^#+\s+(.+)$", cell.source, flags=re.MULTILINE)
@@ -107,20 +133,16 @@ def clear(notebook):
             cell.outputs, cell.execution_count = [], None
 
 
-def read_outputs(notebook, result):
+def read_outputs(result):
     """Put what an executed notebook shows into its result."""
-    _drop_widgets(notebook)
+    notebook = result.notebook
+    for output in _outputs(notebook.cells):  # the view of a widget shows nothing without the widget's state
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     result.figures = _figures(notebook, result.title)
-    tagged = [cell for cell in notebook.cells if KEY_RESULT_TAG in cell.metadata.get("tags", [])]
+    tagged = [cell for cell in notebook.cells if "key-result" in cell.metadata.get("tags", [])]
     result.key_result = _as_markdown(output for output in _outputs(tagged) if not _is_stored(output))
     result.stored_record = _as_markdown(filter(_is_stored, _outputs(notebook.cells)))
     result.html = _as_html(notebook, result.title)
-
-
-def _drop_widgets(notebook):
-    """Take out views of widgets: without their state they show nothing."""
-    for output in _outputs(notebook.cells):
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def _outputs(cells):
@@ -134,32 +156,15 @@ def _figures(notebook, title):
         heading = first_heading(cell) or heading
         for output in _outputs([cell]):
             content = re.sub(r"\s", "", output.get("data", {}).get("image/png", ""))
-            size = _png_size(content)
-            if size is None:
+            try:
+                width, height = Image.open(io.BytesIO(base64.b64decode(content))).size
+            except (OSError, ValueError):  # no PNG
                 continue
-            about = output.get("metadata", {}).get("image/png", {})
-            alt = about.get("alt") or f"Figure {len(figures) + 1} of {title}: {heading}"
-            figures.append(
-                {
-                    "source": f"data:image/png;base64,{content}",
-                    "alt": alt,
-                    "caption": about.get("alt") or heading,
-                    "width": size[0],
-                    "height": size[1],
-                }
-            )
+            told = output.get("metadata", {}).get("image/png", {}).get("alt")
+            figure = {"source": f"data:image/png;base64,{content}", "width": width, "height": height}
+            figure |= {"alt": told or f"Figure {len(figures) + 1} of {title}: {heading}"}
+            figures.append(figure | {"caption": told or heading})
     return figures
-
-
-def _png_size(content):
-    """Return width and height of a base64 PNG, or None if it is none."""
-    try:
-        start = base64.b64decode(content[:64])
-    except ValueError:
-        return None
-    if len(start) < 24 or not start.startswith(_PNG_SIGNATURE):
-        return None
-    return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 
 def _is_stored(output):
@@ -179,28 +184,30 @@ def _as_markdown(outputs):
         elif text := data.get("text/plain") or output.get("text"):
             # What has HTML is a table of pandas: its columns must stay in line.
             kind = "table" if "text/html" in data else ""
-            text = plain(text).rstrip().lstrip("\n")
+            text = strip_ansi(text).rstrip().lstrip("\n")
             parts.append(f"```{kind}\n{text}\n```")
     return "\n\n".join(parts)
 
 
-def plain(text):
-    """Return the text without terminal colours."""
-    return _ANSI.sub("", text)
-
-
 def first_line(text):
-    """Return the first line that is not blank."""
+    """Return the first line that is not blank.
+
+    Examples
+    --------
+    >>> first_line("\\n  the first  \\nthe second")
+    'the first'
+    """
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def shorten(text, room):
-    """Return the text, cut where it is longer than the room."""
-    return text if len(text) <= room else text[: room - 3].rstrip() + "..."
-
-
 def write(path, text):
-    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half."""
+    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half.
+
+    Examples
+    --------
+    >>> write(Path("page.html"), "<p>whole</p>").read_text()
+    '<p>whole</p>'
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -211,30 +218,25 @@ def write(path, text):
 
 def closing_table(results):
     """Return the closing table as text, and one line for each notebook that did not pass."""
-    header = ("notebook", "status", "time", "figures", "key result of this run")
-    width = max(shutil.get_terminal_size((120, 20)).columns, 60)
-    rows = [
-        (
-            result.name,
-            result.status,
-            "" if result.status == "not run" else duration(result.seconds),
-            str(len(result.figures)),
-            re.sub(r"[*`]", "", first_line(re.sub(r"```(table)?", "", result.key_result))),
-        )
-        for result in results
-    ]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
-    room = max(width - sum(widths) - 8, 20)
-    lines = [
-        "",
-        *("  ".join([*map(str.ljust, row[:4], widths), shorten(row[4], room)]).rstrip() for row in [header, *rows]),
-    ]
-    lines.insert(2, "-" * min(max(map(len, lines)), width))
+    room = max(shutil.get_terminal_size((120, 20)).columns, 60)
+    wide = max(len(result.name) for result in results)
+
+    def line(name, status, time, figures, key):
+        return f"{name:<{wide}}  {status:<8}  {time:<10}  {figures:>7}  {key}"[:room].rstrip()
+
+    lines = ["", line("notebook", "status", "time", "figures", "key result of this run"), "-" * room]
+    for result in results:
+        key = re.sub(r"[*`]", "", first_line(re.sub(r"```(table)?", "", result.key_result)))
+        lines.append(line(result.name, result.status, _time(result), len(result.figures), key))
     for result in results:
         if result.status in ("failed", "stopped"):
             lines += ["", result.reason()]
-            lines += [f"    {line}" for line in result.source.splitlines()[:3]]
+            lines += [f"    {code}" for code in result.source.splitlines()[:3]]
     return "\n".join(lines)
+
+
+def _time(result):
+    return "" if result.status == "not run" else duration(result.seconds)
 
 
 # The page
@@ -276,39 +278,32 @@ def _write_copies(results, out):
     for result in results:
         if result.html:
             relative = r'\b(href|src)="(?![a-zA-Z][\w+.-]*:|[#/])([^"]+)"'
-            text = re.sub(relative, partial(lead, folder=result.folder), result.html)
+            text = re.sub(relative, partial(lead, folder=result.path.parent), result.html)
             write(result.executed.with_suffix(".html"), text)
 
 
 def write_index(results, out, profile, seconds):
     """Write the HTML copies and `index.html`, and return its path."""
     _write_copies(results, out)
-    counts = [
-        f"{sum(result.status == status for result in results)} {status}"
-        for status in ("passed", "failed", "stopped", "not run")
-        if any(result.status == status for result in results)
-    ]
+    ran = run_facts()
+    counts = Counter(result.status for result in results)
     facts = [
-        ("Notebooks", ", ".join(counts)),
+        ("Notebooks", ", ".join(f"{count} {status}" for status, count in counts.items())),
         ("Total time", duration(seconds)),
         ("Profile", profile),
         ("Date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
-        ("Versions", ", ".join(_versions())),
-        ("Machine", f"{cores()} cores, {platform.system()} {platform.machine()}"),
+        ("Versions", f"Python {ran['python']}, Keras {ran['keras']}, TensorFlow {version('tensorflow')}"),
+        ("Machine", ran["machine"]),
     ]
     page = render_page("kpretrain: the course, executed", facts, [_card(result) for result in results])
     return write(out / "index.html", page)
 
 
-def _links(result):
-    if result.executed is None:
-        return []
-    name = result.executed.name
-    return [("The executed notebook", result.executed.with_suffix(".html").name), (f"as {name}", name)]
-
-
 def _card(result):
-    error = None
+    error, links = None, []
+    if result.executed is not None:
+        name = result.executed.name
+        links = [("The executed notebook", f"{result.name}.html"), (f"as {name}", name)]
     if result.status in ("failed", "stopped"):
         source = result.source.splitlines()
         shown = "\n".join(source[:6] + (["..."] if len(source) > 6 else []))
@@ -318,17 +313,11 @@ def _card(result):
         "id": result.name,
         "title": result.title,
         "status": result.status,
-        "note": "" if result.status == "not run" else duration(result.seconds),
-        "links": _links(result),
+        "note": _time(result),
+        "links": links,
         "heading": "Key result of this run",
         "markdown": result.key_result,
         "stored": result.stored_record,
         "figures": result.figures,
         "error": error,
     }
-
-
-def _versions():
-    packages = {"Keras": "keras", "TensorFlow": "tensorflow"}
-    found = [f"{label} {installed(package) or 'not installed'}" for label, package in packages.items()]
-    return [f"Python {platform.python_version()}", *found]

@@ -1,14 +1,11 @@
 """Run the notebooks: plan them, execute each from a fresh kernel, stop cleanly at Ctrl-C, keep to time limits."""
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -18,6 +15,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
 
 from ..paths import ROOT
 from .progress import Progress
@@ -28,9 +26,7 @@ from .report import (
     code_cells,
     first_heading,
     first_line,
-    plain,
     read_outputs,
-    shorten,
     write,
     write_index,
 )
@@ -38,16 +34,24 @@ from .report import (
 PROFILES = ("fast", "full")
 
 # nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
-_LOG = logging.getLogger("kpretrain.tools.run.nbclient")
-_LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False
+_LOG = logging.Logger("nbclient", level=logging.CRITICAL + 1)
 
 
 class CourseError(ValueError):
     """A mistake that the user can mend; its message says how."""
 
 
-def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place=False, timeout=1800, jobs=1):
+def run(
+    notebooks=None,
+    *,
+    profile="fast",
+    only=None,
+    out="course-run",
+    in_place=False,
+    timeout=1800,
+    jobs=1,
+    variables=None,
+):
     """Execute the numbered notebooks in order, each from a fresh kernel.
 
     A failing notebook does not keep the others from running. Ctrl-C stops cleanly: what is done is kept.
@@ -60,7 +64,7 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
         The folder with `NN_*.ipynb`; None is the repository's `notebooks/`. The kernels run in it.
     profile : {"fast", "full"}, default="fast"
         Which of each notebook's two settings to run, handed over as `$KPRETRAIN_PROFILE`.
-    only : str or list of str or int, default=None
+    only : str, default=None
         The numbers to run, such as "03,07"; None runs all.
     out : path-like, default="course-run"
         Where the executed copies and `index.html` go.
@@ -71,6 +75,8 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     jobs : int, default=1
         Notebooks at a time. On two cores 2 takes less time in all, since a notebook alone leaves a core idle for much
         of its time; but the seconds that each one shows are longer then.
+    variables : dict of str to str, default=None
+        More environment variables for the kernels.
 
     Returns
     -------
@@ -90,24 +96,25 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     paths = find(notebooks, only)
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    plans = [_plan(path, out, profile, jobs) for path in paths]
-    results = [plan.result for plan in plans]
-    progress = Progress(plans, jobs)
+    results = [_plan(path, profile) for path in paths]
+    progress = Progress(results, jobs)
+    environment = _environment(profile, jobs, in_place) | (variables or {})
     started = time.perf_counter()
-    waiting = iter(plans)
+    waiting = iter(results)
 
     async def work():
-        for plan in waiting:  # shared by all workers: each plan is taken once
-            progress.start_notebook(plan)
-            environment = _environment(profile, Path(bets) / f"{plan.path.stem}.json")
-            await _run_one(plan, out, {"profile": profile, "jobs": jobs}, environment, in_place, timeout, progress)
-            progress.end_notebook(plan)
+        for result in waiting:  # shared by all workers: each is taken once
+            progress.start_notebook(result)
+            own = environment | {"KPRETRAIN_BETS": str(Path(bets) / f"{result.name}.json")}
+            await _run_one(result, own, timeout, progress)
+            _keep(result, out, profile, in_place)
+            progress.end_notebook(result)
             write_index(results, out, profile, time.perf_counter() - started)
-            if plan.result.status == "stopped":
+            if result.status == "stopped":
                 break
 
     try:
-        with variables(**_shared_cores(jobs)), tempfile.TemporaryDirectory() as bets:
+        with tempfile.TemporaryDirectory() as bets:
             asyncio.run(_side_by_side([work() for _ in range(jobs)], progress))
     except KeyboardInterrupt:
         pass  # what is done stays, the rest is "not run"
@@ -119,30 +126,14 @@ def run(notebooks=None, *, profile="fast", only=None, out="course-run", in_place
     return results
 
 
-@contextlib.contextmanager
-def variables(**values):
-    """Set environment variables, for the kernels, while the block runs."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _shared_cores(jobs):
-    """Environment variables: the linear algebra of kernels side by side, all cores each, is many times slower."""
-    if jobs == 1 or "OMP_NUM_THREADS" in os.environ:
-        return {}
-    return {"OMP_NUM_THREADS": str(max(1, joblib.cpu_count() // jobs))}
-
-
 def exit_code(results):
-    """Return 0 if all notebooks passed, 130 if Ctrl-C stopped the run, 1 if one failed."""
+    """Return 0 if all notebooks passed, 130 if Ctrl-C stopped the run, 1 if one failed.
+
+    Examples
+    --------
+    >>> exit_code([Result(Path("00_a.ipynb"), status="passed"), Result(Path("01_b.ipynb"), status="failed")])
+    1
+    """
     statuses = {result.status for result in results}
     if statuses & {"stopped", "not run"}:
         return 130
@@ -161,18 +152,21 @@ def _refuse_running_loop():
 
 
 def find(folder, only):
-    """Return the chosen notebooks' paths, sorted by number."""
+    """Return the chosen notebooks' paths, sorted by number.
+
+    Examples
+    --------
+    >>> [path.name for path in find(None, "3")]
+    ['03_cnn_mnist.ipynb']
+    """
     folder = (ROOT / "notebooks") if folder is None else Path(folder).resolve()
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not found:
-        raise CourseError(
-            f"There are no notebooks NN_*.ipynb in {folder}. Run the command in a clone of the repository, "
-            "or name the folder with --notebooks."
-        )
+        mend = "Run the command in a clone of the repository, or name the folder with --notebooks."
+        raise CourseError(f"There are no notebooks NN_*.ipynb in {folder}. {mend}")
     if only is None:
         return found
-    wanted = only.split(",") if isinstance(only, str) else only if isinstance(only, (list, tuple)) else [only]
-    wanted = [str(number).strip().zfill(2) for number in wanted if str(number).strip()]
+    wanted = [number.strip().zfill(2) for number in only.split(",") if number.strip()]
     existing = [path.name[:2] for path in found]
     unknown = [number for number in wanted if number not in existing]
     if unknown or not wanted:
@@ -180,42 +174,16 @@ def find(folder, only):
     return [path for path in found if path.name[:2] in wanted]
 
 
-@dataclass
-class _Plan:
-    """A notebook about to run, and how many seconds it is expected to take."""
-
-    path: Path
-    notebook: nbformat.NotebookNode | None
-    seconds: float
-    result: Result
-
-
-# Two notebooks that share two cores take so much longer each than one alone.
-_SIDE_BY_SIDE = 1.4
-
-
-def _plan(path, out, profile, jobs=1):
+def _plan(path, profile):
+    """Return the result of a notebook that has not been run yet."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # whatever is wrong with the file, the other notebooks can run
         reason = f"the file can't be read: {type(error).__name__}: {first_line(str(error))}"
-        return _Plan(path, None, 0.0, Result(path.stem, path.stem, error=reason))
-    cells = code_cells(notebook)
+        return Result(path, path.stem, error=reason)
+    cells = len(code_cells(notebook))
     title = next((heading for cell in notebook.cells if (heading := first_heading(cell))), path.stem)
-    seconds = _earlier_seconds(out / path.name, profile, jobs)
-    if seconds is None:
-        seconds = _usual_seconds(path, profile) or float(len(cells))
-        seconds *= _SIDE_BY_SIDE if jobs > 1 else 1
-    return _Plan(path, notebook, seconds, Result(path.stem, title, cells=len(cells), folder=path.parent))
-
-
-def _earlier_seconds(copy, profile, jobs):
-    """Seconds of this machine's own earlier run in the same profile, or None."""
-    try:
-        facts = json.loads(copy.read_text(encoding="utf-8"))["metadata"]["kpretrain"]
-        return float(facts["seconds"]) if (facts["profile"], facts["jobs"]) == (profile, jobs) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return Result(path, title, notebook, _usual_seconds(path, profile) or float(cells), cells=cells)
 
 
 def _usual_seconds(path, profile):
@@ -223,10 +191,9 @@ def _usual_seconds(path, profile):
     readme = path.with_name("README.md")
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     row = re.search(rf"^\| \[{path.stem}\].*\| *(\d+) (s|min) *\| *(\d+) (s|min) *\|$", text, flags=re.MULTILINE)
-    if row is None:
-        return None
-    amount, unit = row.groups()[:2] if profile == "fast" else row.groups()[2:]
-    return float(amount) * {"s": 1, "min": 60}[unit]
+    if row:
+        amount, unit = row.groups()[:2] if profile == "fast" else row.groups()[2:]
+        return float(amount) * {"s": 1, "min": 60}[unit]
 
 
 # Execute
@@ -250,37 +217,34 @@ async def _side_by_side(workers, progress):
         ticker.cancel()
 
 
-async def _run_one(plan, out, facts, environment, in_place, timeout, progress):
-    """Execute one notebook, fill in its result, and write the executed copy, with the facts in its metadata."""
-    result, notebook = plan.result, plan.notebook
-    if notebook is None:
+def _keep(result, out, profile, in_place):
+    """Write the executed copy, and put what it shows into the result."""
+    if result.notebook is None:
+        return
+    result.notebook.metadata["kpretrain"] = {"profile": profile, "seconds": round(result.seconds, 1)}
+    read_outputs(result)
+    text = nbformat.writes(result.notebook) + "\n"
+    result.executed = write(out / result.path.name, text)
+    if in_place and result.status == "passed":
+        write(result.path, text)
+
+
+async def _run_one(result, environment, timeout, progress):
+    """Execute one notebook, and say in its result what became of it."""
+    if result.notebook is None:
         result.status = "failed"
         return
-    clear(notebook)
-    notebook.metadata["kpretrain"] = facts
+    clear(result.notebook)
     started = time.perf_counter()
-    await _execute(plan, environment, timeout, progress)
-    result.seconds = time.perf_counter() - started
-    if result.status == "passed":
-        notebook.metadata["kpretrain"]["seconds"] = round(result.seconds, 1)
-    read_outputs(notebook, result)
-    text = nbformat.writes(notebook) + "\n"
-    result.executed = write(out / plan.path.name, text)
-    if in_place and result.status == "passed":
-        write(plan.path, text)
-
-
-async def _execute(plan, environment, timeout, progress):
-    result = plan.result
     manager = AsyncKernelManager(kernel_spec_manager=_ThisPython())
     client = NotebookClient(
-        plan.notebook,
+        result.notebook,
         km=manager,
         timeout=timeout or None,
         startup_timeout=120,
         record_timing=False,
         log=_LOG,
-        resources={"metadata": {"path": str(plan.path.parent)}},
+        resources={"metadata": {"path": str(result.path.parent)}},
     )
     # What the kernel's process itself writes (TensorFlow's start-up lines) would tear the progress bar, and
     # explains a kernel that died.
@@ -288,7 +252,7 @@ async def _execute(plan, environment, timeout, progress):
     try:
         await client.async_start_new_kernel(env=environment, stdout=log, stderr=log)
         await client.async_start_new_kernel_client()
-        await _execute_cells(client, plan, progress)
+        await _execute_cells(client, result, progress)
         result.status = "passed"
     except (Exception, asyncio.CancelledError) as error:
         # On Ctrl-C asyncio cancels this task, and nbclient may report that as a dead kernel.
@@ -299,63 +263,61 @@ async def _execute(plan, environment, timeout, progress):
         else:
             result.status = "failed"
             result.error, result.traceback = await _explain(error, manager, timeout, log)
-            _leave_trace(plan, error)
+            _leave_trace(result, error)
     finally:
         if client.kc is not None:
             client.kc.stop_channels()
         if manager.has_kernel:
             await manager.shutdown_kernel(now=True)
         log.close()
+        result.seconds = time.perf_counter() - started
 
 
-async def _execute_cells(client, plan, progress):
-    number = 0
-    for index, cell in enumerate(plan.notebook.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        number += 1
-        plan.result.cell, plan.result.source = number, cell.source
-        progress.start_cell(plan, number)
+async def _execute_cells(client, result, progress):
+    places = {id(cell): index for index, cell in enumerate(result.notebook.cells)}
+    for number, cell in enumerate(code_cells(result.notebook), start=1):
+        result.cell, result.source = number, cell.source
+        progress.show()
         started = time.perf_counter()
-        await client.async_execute_cell(cell, index, execution_count=number)
+        await client.async_execute_cell(cell, places[id(cell)], execution_count=number)
         cell.metadata["kpretrain"] = {"seconds": round(time.perf_counter() - started, 2)}
-        progress.end_cell(plan)
-    plan.result.cell, plan.result.source = None, ""
 
 
 async def _explain(error, manager, timeout, log):
     """Return why a notebook failed, in one line, and the traceback."""
     if isinstance(error, CellExecutionError):
-        message = shorten(first_line(plain(error.evalue)), 300)
-        return f"{error.ename}: {message}" if message else error.ename, plain(error.traceback)
+        message = first_line(strip_ansi(error.evalue))[:300]
+        return f"{error.ename}: {message}" if message else error.ename, strip_ansi(error.traceback)
     if isinstance(error, CellTimeoutError):
         return f"the cell took longer than the {timeout:g} s allowed (--timeout sets the limit)", ""
     if isinstance(error, DeadKernelError):
         code = await manager.provisioner.poll() if manager.provisioner else None
         hint = "; killed, most likely because memory ran out" if code == -9 else ""
         return f"the kernel died (exit code {code}{hint})", _tail(log)
-    return f"{type(error).__name__}: {first_line(str(error))}", plain(str(error))
+    return f"{type(error).__name__}: {first_line(str(error))}", strip_ansi(str(error))
 
 
 def _tail(log, lines=20):
     """Return the last lines that the kernel's process wrote, without the Jupyter kernel's own notices."""
     log.seek(0)
-    written = plain(log.read().decode("utf-8", errors="replace")).splitlines()
+    written = strip_ansi(log.read().decode("utf-8", errors="replace")).splitlines()
     return "\n".join([line for line in written if line.strip() and "[IPKernelApp]" not in line][-lines:])
 
 
-def _leave_trace(plan, error):
+def _leave_trace(result, error):
     """Show in the executed copy, too, why a cell ended that raised nothing itself."""
-    if isinstance(error, CellExecutionError) or not plan.result.cell:
-        return
-    cell = code_cells(plan.notebook)[plan.result.cell - 1]
-    reason = plan.result.error
-    cell.outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=reason, traceback=[reason]))
+    if result.cell and not isinstance(error, CellExecutionError):
+        told = {"ename": type(error).__name__, "evalue": result.error, "traceback": [result.error]}
+        code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **told))
 
 
-def _environment(profile, bets):
-    """Return the kernel's environment; paths are absolute, since it runs in the notebooks' folder."""
-    environment = dict(os.environ, KPRETRAIN_PROFILE=profile, KPRETRAIN_BETS=str(bets))
+def _environment(profile, jobs, in_place):
+    """Return the kernels' environment; paths are absolute, since they run in the notebooks' folder."""
+    environment = dict(os.environ, KPRETRAIN_PROFILE=profile)
+    if not in_place:  # the page is about this run; a notebook's source shows the stored results, too
+        environment["KPRETRAIN_LIVE"] = "1"
+    if jobs > 1:  # the linear algebra of kernels side by side, all cores each, is many times slower
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // jobs)))
     for name in ("KPRETRAIN_DATA", "KPRETRAIN_CACHE"):
         if environment.get(name):
             environment[name] = str(Path(environment[name]).expanduser().resolve())

@@ -1,4 +1,4 @@
-"""Numbers in words, and tables as text, as a comparison shows them."""
+"""Numbers, durations and tables in words, as sentences, reports and progress lines use them."""
 
 FEW_TEST_ROWS = 30
 
@@ -8,8 +8,8 @@ def count(number, what):
 
     Examples
     --------
-    >>> count(1, "row"), count(1200, "row")
-    ('1 row', '1,200 rows')
+    >>> count(1, "row"), count(2000, "row")
+    ('1 row', '2,000 rows')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -53,8 +53,8 @@ def points(value, decimals):
 
     Examples
     --------
-    >>> points(12.3, 0), points(-0.04, 1)
-    ('+12', '+0.0')
+    >>> points(12.34, 1), points(-0.001, 1)
+    ('+12.3', '+0.0')
     """
     text = f"{value:+.{decimals}f}"
     return "+" + text[1:] if float(text) == 0 else text
@@ -65,21 +65,26 @@ def span(low, high, decimals):
 
     Examples
     --------
-    >>> span(9.2, 12.8, 1)
-    '9.2 to 12.8'
+    >>> span(-0.04, 15.21, 1)
+    '-0.0 to 15.2'
     """
     return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-0 ", "0 ")
 
 
-def round_time(seconds):
-    """Return "12 s" or "3 min".
+def duration(seconds):
+    """Return seconds as text that is easy to read, with tenths below ten.
 
     Examples
     --------
-    >>> round_time(12), round_time(200)
-    ('12 s', '3 min')
+    >>> [duration(seconds) for seconds in (0.02, 8.44, 59.7, 185, 4000, 9000)]
+    ['less than 0.1 s', '8.4 s', '60 s', '3 min', '67 min', '2 h 30 min']
     """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    if seconds < 9.95:
+        return f"{seconds:.2g} s" if seconds >= 0.1 else "less than 0.1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def few_test_rows(rows):
@@ -99,10 +104,10 @@ def as_markdown(table):
     Examples
     --------
     >>> import pandas as pd
-    >>> print(as_markdown(pd.DataFrame({"arm": ["a|b"], "score": [1.5]})))
-    | arm | score |
+    >>> print(as_markdown(pd.DataFrame({"arm": ["scratch"], "mean": [81.5]})))
+    | arm | mean |
     | --- | --- |
-    | a\\|b | 1.5 |
+    | scratch | 81.5 |
     """
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [table.columns, *table.to_numpy()]]
     lines = ["| " + " | ".join(row) + " |" for row in cells]

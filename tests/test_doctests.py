@@ -1,0 +1,64 @@
+"""The examples in the docstrings run, and each public function that a reader meets has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+
+import kpretrain
+
+# What has no example yet, by the part of kpretrain that defines it. Nothing may be added.
+WITHOUT = {
+    f"{part}.{name}"
+    for part, names in {
+        "arms": "Arm images texts tuned_tfidf",
+        "clean": "Cleaned ImagePrint Split drop_duplicates duplicate_images duplicates image_print "
+        "near_duplicate_images normalise_text remove_noise split",
+        "comparison": "Comparison ComparisonError compare label_sizes",
+        "data": "DataError Dataset Part cache_folder docstrings from_folder from_table load loaded offline read_images "
+        "read_images_once read_mnist read_table replacing stable_part",
+        "fingerprint": "architecture blueprint fingerprint rows_fingerprint",
+        "source": "identity is_memory origin place read_by",
+        "text": "Inputs Masked MaskedRows TextError bert_inputs fast_tokenizer floors hashes load_corpus load_lines "
+        "mask masked_inputs pack seen sentence_encoder summary_line train_vocabulary",
+        "transfer": "Features FineTune fresh split",
+    }.items()
+    for name in names.split()
+}
+
+MODULES = ["kpretrain", *(found.name for found in pkgutil.walk_packages(kpretrain.__path__, "kpretrain."))]
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the examples that write
+    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "bets.json"))
+    for unset in ("KPRETRAIN_PROFILE", "KPRETRAIN_SEED", "KPRETRAIN_RESULTS", "KPRETRAIN_LIVE"):
+        monkeypatch.delenv(unset, raising=False)
+    matplotlib.use("agg")
+    runner, told = doctest.DocTestRunner(optionflags=FLAGS), []
+    tests = doctest.DocTestFinder().find(importlib.import_module(name))
+    failed = sum(runner.run(test, out=told.append).failed for test in tests)
+    plt.close("all")
+    assert not failed, "".join(told)
+
+
+def public():
+    """What `kp.part.name` reaches and kpretrain defines, but for the exercises: {part that defines it.name: it}."""
+    found = {}
+    for part in set(kpretrain._MODULES) - {"check"}:
+        for name, thing in vars(getattr(kpretrain, part)).items():
+            own = inspect.isfunction(thing) or inspect.isclass(thing)
+            if own and not name.startswith("_") and thing.__module__.startswith("kpretrain."):
+                found[f"{thing.__module__.split('.')[1]}.{name}"] = thing
+    return found
+
+
+def test_every_public_name_has_an_example():
+    lack = sorted(name for name, thing in public().items() if ">>>" not in (inspect.getdoc(thing) or ""))
+    assert not set(lack) - WITHOUT, lack
