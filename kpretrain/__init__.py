@@ -9,7 +9,6 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = (
-    "arms",
     "backbones",
     "check",
     "clean",
@@ -26,7 +25,7 @@ _MODULES = (
     "text",
     "transfer",
 )
-_TOOLS = {"machine": "tools.doctor"}  # what notebook 00 asks
+_WITHIN = {"arms": "comparison.arms", "machine": "tools.doctor"}
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
@@ -37,14 +36,14 @@ _FROM_MODULES = {
     "stamp": "session",
 }
 
-__all__ = [*_MODULES, *_TOOLS, *_FROM_MODULES]
+__all__ = [*_MODULES, *_WITHIN, *_FROM_MODULES]
 
 
 def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"kpretrain.{name}")
-    if name in _TOOLS:
-        return importlib.import_module(f"kpretrain.{_TOOLS[name]}")
+    if name in _WITHIN:
+        return importlib.import_module(f"kpretrain.{_WITHIN[name]}")
     if name in _FROM_MODULES:
         return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")

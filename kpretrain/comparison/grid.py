@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..arms import Arm
 from ..data import cache_folder, replacing
 from ..session import run_facts, version
 from . import words
+from .arms import Arm
 from .report import Comparison
 from .statistics import smallest_difference
 

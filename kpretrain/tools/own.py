@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import arms as standard
-from .. import data, notebook
+from .. import data, session
+from ..comparison import arms as standard
 from ..comparison import compare, label_sizes, per_class, round_time
 from . import answer
 
@@ -93,7 +93,7 @@ def run(
     dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
-    notebook.setup()
+    session.setup()
     arms, note = _arms(kind, dataset, encoder, baseline, updates)
     notes = [line for line in (*notes, why, note) if line]
     _say(*notes)
