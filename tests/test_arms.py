@@ -200,7 +200,7 @@ def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monk
     dataset = on_disk(squares(), tmp_path)
     found = arms.images(dataset, "tiny", updates=10)
     assert list(found) == ["pixels", "scratch", "frozen random", "frozen", "fine-tuned"]
-    assert "no 'scratch, longer', since each of its fits would train for the 90 s" in capsys.readouterr().out
+    assert "no 'scratch, longer': each of its fits would take 90 s; extra_updates puts it in" in capsys.readouterr().out
     assert found["frozen"].pretraining_seconds == 90
     assert arms.images(dataset, "tiny", pretraining_seconds=1.0, extra_updates=0)["frozen"].pretraining_seconds == 1
     table = compare(found, dataset, [5, 20], 2, folder=tmp_path / "cells", progress=False).table()

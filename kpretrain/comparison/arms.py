@@ -154,7 +154,8 @@ def images(
 
         thumbnails = FunctionTransformer(Thumbnails(getattr(preprocess, "size", (32, 32))))
         steps, note = [thumbnails, *steps], f"{note} of images shrunk to 32x32"
-    networks = _with_encoder(dataset.train, backbone, training, scratch, name=name, extra_updates=extra_updates)
+    options = {"name": name, "extra_updates": extra_updates, "scratch": scratch}
+    networks = _with_encoder(dataset.train, backbone, **options, **training)
     return {"pixels": Arm(_linear(*steps), note=note)} | networks
 
 
@@ -169,17 +170,7 @@ def flatten(rows):
     return rows.reshape(len(rows), -1).astype("float32")
 
 
-def texts(
-    dataset,
-    encoder="bert_docstrings",
-    *,
-    preprocess=None,
-    name="pretrained",
-    pretraining_seconds=None,
-    extra_updates=None,
-    scratch=None,
-    **training,
-):
+def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_seconds=None, **options):
     """Return the standard arms for texts, by name: those of `images`, with "TF-IDF" in place of "pixels".
 
     "TF-IDF" is logistic regression on words and pairs of words, fitted to the labelled texts alone.
@@ -194,11 +185,11 @@ def texts(
     preprocess : callable, optional
         As in `FineTune`. A backbone that is named reads rows of 16, 32 or 64 tokens, the least that holds 95 % of the
         texts whole; a line says how many are cut.
-    name, pretraining_seconds, extra_updates, scratch
+    pretraining_seconds : float, optional
         As in `images`.
-    **training
-        As in `images`, but for two defaults: a batch size of 32, and a learning rate of 1e-3 for an encoder of up to
-        10 million parameters, 1e-4 above.
+    **options
+        As in `images`: name, extra_updates, scratch, and the settings of training. Two of these have another default:
+        batch_size is 32, and learning_rate is 1e-3 for an encoder of up to 10 million parameters, 1e-4 above.
 
     Returns
     -------
@@ -226,8 +217,7 @@ def texts(
         raise ValueError(f"{dataset.name}: texts are rows of strings, not {type(dataset.train.x[0]).__name__}.")
     backbone = encoder, *_ = _backbone("texts", dataset, encoder, preprocess, pretraining_seconds)
     rate = 1e-3 if encoder is None or encoder.count_params() <= 1e7 else 1e-4
-    training = {"batch_size": 32, "learning_rate": rate} | training
-    networks = _with_encoder(dataset.train, backbone, training, scratch, name=name, extra_updates=extra_updates)
+    networks = _with_encoder(dataset.train, backbone, **{"batch_size": 32, "learning_rate": rate} | options)
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
     plain = make_pipeline(words, LogisticRegression(max_iter=2000))
     return {"TF-IDF": Arm(plain, note="words and pairs of words")} | networks
@@ -279,7 +269,7 @@ def _fitted(inputs, texts, some=1000):
     return replace(inputs, length=length), cut
 
 
-def _with_encoder(train, backbone, training, scratch, *, name, extra_updates):
+def _with_encoder(train, backbone, *, name="pretrained", extra_updates=None, scratch=None, **training):
     """The arms that need an encoder, in the order in which they are shown."""
     (encoder, preprocess, seconds, note), of_scratch = backbone, training | (scratch or {})
     if unknown := sorted(set(of_scratch) - set(_TRAINING)):
@@ -291,19 +281,16 @@ def _with_encoder(train, backbone, training, scratch, *, name, extra_updates):
     blank = fresh(encoder, 0)  # so that the arms without pretraining are the same ones beside every encoder
     of_scratch |= {"weights": "random", "preprocess": preprocess}
     scratch, of = FineTune(blank, **of_scratch), "" if name == "pretrained" else f" ({name})"
-    arms, rivals = {"scratch": Arm(scratch, note=note)}, ["scratch"]
+    arms = {"scratch": Arm(scratch, note=note)}
     if extra_updates is None and seconds > _MOST_EXTRA:
-        print(
-            f"arms: no 'scratch, longer', since each of its fits would train for the {seconds:,.0f} s of the "
-            "pretraining; extra_updates puts it in."
-        )
+        print(f"arms: no 'scratch, longer': each of its fits would take {seconds:,.0f} s; extra_updates puts it in.")
     elif extra_updates is None and seconds > 0:
         extra_updates = round(seconds / _update_seconds(scratch, train))
     if extra_updates:
         longer = FineTune(blank, **of_scratch | {"updates": scratch.updates + extra_updates})
         why = f"{extra_updates} more updates; the pretraining took {seconds:.0f} s"
         arms["scratch, longer"] = Arm(longer, note=f"{why}; {note}" if note else why)
-        rivals.append("scratch, longer")
+    rivals = tuple(arms)
     arms["frozen random"] = Arm(_linear(Features(blank, weights="random", preprocess=preprocess)), note=note)
     frozen, tuned = Features(encoder, preprocess=preprocess), FineTune(encoder, preprocess=preprocess, **training)
     arms[f"frozen{of}"] = Arm(_linear(frozen), ("scratch", "frozen random"), seconds, note)

@@ -133,24 +133,19 @@ class FineTune(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"FineTune needs at least 2 classes; all labels here are of one class, {self.classes_.tolist()[0]!r}."
-            )
+            raise ValueError(f"FineTune needs at least 2 classes; all labels are {self.classes_.tolist()[0]!r}.")
         pretrained = self.weights == "pretrained"
         if self.freeze_until and not pretrained:
             raise ValueError(f"freeze_until is {self.freeze_until!r}, and there are no pretrained weights to freeze.")
         seed = encoders.seed_from(self.random_state)
         random = np.random.default_rng(seed)
         # copy.deepcopy keeps type and weights; keras.models.clone_model would draw new weights.
-        encoder = body = copy.deepcopy(self.encoder) if pretrained else encoders.fresh(self.encoder, seed)
-        frozen = ()
+        encoder = copy.deepcopy(self.encoder) if pretrained else encoders.fresh(self.encoder, seed)
         if self.freeze_until:
             self._parts = lower, upper = encoders.cut_encoder(encoder, self.freeze_until)
-        if self.freeze_until and self.augment is None:
-            body, inputs = upper, self._above(x)
-        else:
-            inputs = encoders.all_inputs(x, self.preprocess)
-            frozen = tuple(layer.name for layer in lower.layers) if self.freeze_until else ()
+        once = bool(self.freeze_until) and self.augment is None  # the frozen layers run once, before the training
+        body, inputs = (upper, self._above(x)) if once else (encoder, encoders.all_inputs(x, self.preprocess))
+        frozen = () if once or not self.freeze_until else tuple(layer.name for layer in lower.layers)
         if pretrained and self.head_first:
             features = encoders.forward(body, inputs)
             encoders.check_features(features, x, self.encoder)
@@ -169,7 +164,7 @@ class FineTune(ClassifierMixin, BaseEstimator):
                 head = network.head.get_weights()
                 body.set_weights(network.encoder.get_weights())
             if self.freeze_until:  # parts and whole agree
-                trained, other = (upper, encoder) if body is upper else (encoder, upper)
+                trained, other = (upper, encoder) if once else (encoder, upper)
                 for name in [layer.name for layer in upper.layers if layer.weights]:
                     other.get_layer(name).set_weights(trained.get_layer(name).get_weights())
         self.encoder_, (self.coef_, self.intercept_) = encoder, head
@@ -301,11 +296,11 @@ class _Network(keras.Model):
 def _compiled(settings, encoder, inputs, head_shape, frozen):
     """A compiled network of this architecture and code: one of an earlier fit (tracing takes seconds), or a new one."""
     shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
-    layers = encoder._flatten_layers()  # the statistics of Normalization are constants of a compiled network
-    constants = [layer.get_weights() for layer in layers if isinstance(layer, keras.layers.Normalization)]
+    # Weights are set for each fit, but these are constants of a compiled network.
+    states = [part.get_weights() for part in encoder._flatten_layers() if isinstance(part, keras.layers.Normalization)]
     told = [getattr(settings, name) for name in ("augment", "weights", "updates", "learning_rate", "weight_decay")]
     try:
-        key = fingerprint([blueprint(encoder), constants, repr(shapes), head_shape, frozen, told])
+        key = fingerprint([blueprint(encoder), states, repr(shapes), head_shape, frozen, told])
     except TypeError as error:  # another network could not be told from this one
         print(f"FineTune: a network that is compiled anew for each fit. {error}")
         key = None
