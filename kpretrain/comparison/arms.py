@@ -127,7 +127,8 @@ def images(
     Examples
     --------
     >>> import kpretrain as kp
-    >>> digits = kp.data.load("digits")
+    >>> digits = kp.data.load("digits")  # doctest: +ELLIPSIS
+    digits: ...
     >>> arms = images(digits, kp.models.image_encoder(), updates=200, scratch={"updates": 400})
     >>> list(arms)
     ['pixels', 'scratch', 'frozen random', 'frozen', 'fine-tuned']

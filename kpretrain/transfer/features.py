@@ -44,7 +44,8 @@ class Features(TransformerMixin, BaseEstimator):
     >>> import kpretrain as kp
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sklearn.pipeline import make_pipeline
-    >>> digits = kp.data.load("digits")
+    >>> digits = kp.data.load("digits")  # doctest: +ELLIPSIS
+    digits: ...
     >>> features = kp.Features(kp.models.image_encoder(), cache=False)
     >>> features.fit_transform(digits.train.x[:100]).shape  # (100, 28, 28, 1) -> (100, 128)
     (100, 128)

@@ -78,14 +78,18 @@ class FineTune(ClassifierMixin, BaseEstimator):
 
     Examples
     --------
-    >>> import kpretrain as kp
-    >>> digits = kp.data.load("digits")
-    >>> scratch = kp.FineTune(kp.models.image_encoder(), weights="random", updates=40, random_state=0)
-    >>> scratch.fit(digits.train.x[:300], digits.train.y[:300]).predict_proba(digits.test.x[:5]).shape
+    >>> import keras, kpretrain as kp
+    >>> digits = kp.data.load("digits")  # doctest: +ELLIPSIS
+    digits: ...
+    >>> inputs = keras.Input((28, 28, 1))
+    >>> flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    >>> encoder = keras.Model(inputs, keras.layers.Dense(32, "relu")(flat))  # (n, 28, 28, 1) -> (n, 32)
+    >>> scratch = kp.FineTune(encoder, weights="random", updates=40, learning_rate=0.01, random_state=0)
+    >>> scratch.fit(*digits.train).predict_proba(digits.test.x[:5]).shape
     (5, 10)
     >>> scratch.history_["update"]
     [10, 20, 30, 40]
-    >>> scratch.score(digits.test.x, digits.test.y) > 0.5
+    >>> scratch.score(*digits.test) > 0.8
     True
     """
 
