@@ -16,7 +16,6 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = (
-    "arms",
     "backbones",
     "check",
     "clean",
@@ -34,6 +33,7 @@ _MODULES = (
     "text",
     "transfer",
 )
+_WITHIN = {"arms": "comparison.arms"}
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
@@ -44,12 +44,14 @@ _FROM_MODULES = {
     "stamp": "session",
 }
 
-__all__ = [*_MODULES, *_FROM_MODULES]
+__all__ = [*_MODULES, *_WITHIN, *_FROM_MODULES]
 
 
 def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"kpretrain.{name}")
+    if name in _WITHIN:
+        return importlib.import_module(f"kpretrain.{_WITHIN[name]}")
     if name in _FROM_MODULES:
         return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")

@@ -70,10 +70,18 @@ def test_scratch_and_fine_tuned_share_all_but_the_weights():
     assert different == {"weights", "encoder"}
     assert scratch["encoder"].get_config()["layers"][2:] == tuned["encoder"].get_config()["layers"][2:]
     assert scratch["augment"] is flip and scratch["updates"] == 7 and scratch["weights"] == "random"
-    other = arms.images(squares(), encoder(), scratch_learning_rate=0.5)
+    other = arms.images(squares(), encoder(), scratch={"learning_rate": 0.5})
     assert other["scratch"].estimator.learning_rate == 0.5 and other["fine-tuned"].estimator.learning_rate == 1e-3
     frozen, random = (found[name].estimator[0] for name in ("frozen", "frozen random"))
     assert isinstance(frozen, Features) and (frozen.weights, random.weights) == ("pretrained", "random")
+
+
+def test_an_unknown_setting_of_training_is_refused_and_the_known_ones_are_listed():
+    with pytest.raises(TypeError, match=r"training: learning_rat; there are augment, batch_size, .*updates"):
+        arms.images(squares(), encoder(), learning_rat=0.1)
+    with pytest.raises(TypeError, match="training: epochs; there are"):
+        arms.texts(sentences(), None, scratch={"epochs": 3})
+    assert set(arms._TRAINING) < set(FineTune(encoder()).get_params(deep=False))
 
 
 def test_several_encoders_stand_side_by_side():
@@ -192,7 +200,7 @@ def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monk
     dataset = on_disk(squares(), tmp_path)
     found = arms.images(dataset, "tiny", updates=10)
     assert list(found) == ["pixels", "scratch", "frozen random", "frozen", "fine-tuned"]
-    assert "no 'scratch, longer', since each of its fits would train for the 90 s" in capsys.readouterr().out
+    assert "no 'scratch, longer': each of its fits would take 90 s; extra_updates puts it in" in capsys.readouterr().out
     assert found["frozen"].pretraining_seconds == 90
     assert arms.images(dataset, "tiny", pretraining_seconds=1.0, extra_updates=0)["frozen"].pretraining_seconds == 1
     table = compare(found, dataset, [5, 20], 2, folder=tmp_path / "cells", progress=False).table()
@@ -214,9 +222,9 @@ def test_paths_need_something_that_reads_them(tmp_path):
 def test_large_images_are_shrunk_for_the_pixel_baseline_alone():
     small = squares()
     large = dataclasses.replace(small, train=Part(small.train.x.repeat(8, 1).repeat(8, 2), small.train.y))
-    features = arms.images(large, None)["pixels"].estimator[0]
+    features = arms.images(large, None)["pixels"].estimator[:2]
     assert features.fit_transform(large.train.x).shape == (60, 32 * 32)
-    assert arms.images(small, None)["pixels"].estimator[0].preprocess is None
+    assert len(arms.images(small, None)["pixels"].estimator) == len(arms.images(large, None)["pixels"].estimator) - 1
 
 
 def test_texts_alone_take_the_projects_own_bert(capsys):

@@ -20,8 +20,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kpretrain.arms import Arm
 from kpretrain.comparison import ComparisonError, compare, label_sizes
+from kpretrain.comparison.arms import Arm
 from kpretrain.data import Dataset, Part
 
 

@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from test_comparison import ARMS, blobs
 
 from kpretrain import results
-from kpretrain.arms import Arm
 from kpretrain.comparison import Comparison, compare
+from kpretrain.comparison.arms import Arm
 from kpretrain.comparison.figure import colours
 from kpretrain.comparison.statistics import estimate, holm, smallest_difference
 from kpretrain.data import Dataset, Part

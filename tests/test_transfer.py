@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import cloudpickle
 import joblib
@@ -22,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from kpretrain import transfer
-from kpretrain.transfer import Features, FineTune, fresh
+import kpretrain
+from kpretrain.transfer import Features, FineTune, cut_encoder, finetune, fresh
 
 layers = keras.layers
 
@@ -68,7 +69,7 @@ def same(first, second):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """A cache folder for each test. Compiled networks are shared by all tests, since tracing is what takes long."""
-    monkeypatch.setattr(transfer, "_MOST_NETWORKS", 20)
+    monkeypatch.setattr(finetune, "_MOST_NETWORKS", 20)
     monkeypatch.setattr(sys, "counted_calls", 0, raising=False)
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "features"
@@ -96,7 +97,10 @@ class Counting(keras.layers.Layer):
 # ------------------------------------------------------------------------------------------------ scikit-learn
 
 
-@parametrize_with_checks([Features(), FineTune(updates=60, learning_rate=0.05)])
+COLUMNS = layers.Identity()  # an encoder of tables of any width, as scikit-learn's checks bring them
+
+
+@parametrize_with_checks([Features(COLUMNS), FineTune(COLUMNS, updates=60, learning_rate=0.05)])
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
 
@@ -135,6 +139,8 @@ def test_wrong_settings(estimator, encoder, images):
         estimator(encoder, batch_size=0).fit(*images)
     with pytest.raises(ValueError, match="call it on one batch first"):
         estimator(keras.Sequential([layers.Dense(2)])).fit(*images)
+    with pytest.raises(ValueError, match="The encoder None is no Keras model"):
+        estimator(None).fit(*images)
     with pytest.raises(ValueError, match="0 samples"):
         estimator(encoder).fit(images[0][:0], [])
 
@@ -195,14 +201,6 @@ def test_features_are_the_encoders_in_evaluation_mode(encoder, images):
         features = Features(encoder, batch_size=size, cache=False).fit_transform(x)
         assert features.dtype == np.float32
         np.testing.assert_allclose(features, expected, atol=1e-6)
-
-
-def test_no_encoder_gives_the_rows(images):
-    features = Features().fit_transform(images[0])
-    assert features.dtype == np.float32
-    assert np.array_equal(features, images[0].reshape(60, 64))
-    scaled = Features(preprocess=lambda x: x / 255).fit_transform(images[0])
-    np.testing.assert_allclose(scaled, features / 255, rtol=1e-6)
 
 
 def test_more_dimensions_are_flattened(images):
@@ -371,7 +369,7 @@ def test_another_process_finds_features_by_their_code(images, tmp_path, own_cach
         script += NOTEBOOK.format(**WRITTEN | {"inner": number})
         script += f"np.save('{number}.npy', Features(make()).fit_transform(np.load('x.npy')))\n"
     (tmp_path / "script.py").write_text(script)
-    root = os.path.dirname(os.path.dirname(transfer.__file__))
+    root = str(Path(kpretrain.__file__).parents[1])
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": root})
     np.testing.assert_allclose(np.load(tmp_path / "1.npy"), first, rtol=1e-5)
     assert not np.allclose(np.load(tmp_path / "3.npy"), first)
@@ -464,7 +462,7 @@ def moved(before, after):
 
 def test_the_two_parts_are_the_whole(images):
     encoder = make_blocks()
-    lower, upper = transfer.split(encoder, "one_out")
+    lower, upper = cut_encoder(encoder, "one_out")
     x = images[0].astype("float32")
     np.testing.assert_array_equal(upper(lower(x)), encoder(x))
     assert {layer.name for layer in upper.layers if layer.weights} == {"two_conv", "two_bn"}
@@ -477,7 +475,7 @@ def test_the_two_parts_are_the_whole(images):
 @pytest.mark.parametrize("layer, message", [("one_conv", "reads stem too"), ("three", "has no layer 'three'; it has")])
 def test_a_place_where_it_cannot_be_cut(layer, message):
     with pytest.raises(ValueError, match=message):
-        transfer.split(make_blocks(), layer)
+        cut_encoder(make_blocks(), layer)
 
 
 @pytest.mark.parametrize("augment", [None, layers.RandomTranslation(0.1, 0.1)], ids=["cached", "augmented"])
@@ -577,18 +575,18 @@ def test_the_head_comes_first(encoder, images, classes):
 
 
 def test_rows_are_shuffled_and_batches_full():
-    order = transfer._batches(10, 7, 4, np.random.default_rng(0))
+    order = finetune._batches(10, 7, 4, np.random.default_rng(0))
     assert order.shape == (7, 4)
     passes = order.ravel()[:20].reshape(2, 10)
     assert [sorted(rows) for rows in passes] == [list(range(10))] * 2
     assert not np.array_equal(*passes) and not np.array_equal(passes[0], range(10))
-    assert transfer._batches(3, 2, 8, np.random.default_rng(0)).shape == (2, 8)  # fewer rows than a batch
+    assert finetune._batches(3, 2, 8, np.random.default_rng(0)).shape == (2, 8)  # fewer rows than a batch
 
 
 def test_all_updates_are_made(encoder, images):
     for updates in (7, 23):  # below and no multiple of the updates in one execution
         tuned = FineTune(encoder, updates=updates, random_state=0).fit(*images)
-        assert int(list(transfer._networks.values())[-1].optimizer.iterations) == updates
+        assert int(list(finetune._networks.values())[-1].optimizer.iterations) == updates
         assert tuned.history_["update"][-1] == updates
         assert np.isfinite(tuned.history_["loss"]).all()
 
@@ -604,30 +602,30 @@ def test_cold_and_warm_networks_give_the_same_bits(encoder, images, weights):
     x, y = images
     augment = keras.Sequential([layers.RandomTranslation(0.1, 0.1), layers.GaussianNoise(0.1)])
     settings = {"augment": augment, "weights": weights, "updates": 12, "batch_size": 16}
-    transfer._networks.clear()
+    finetune._networks.clear()
     cold = FineTune(encoder, **settings, random_state=0).fit(x, y)
     kept = cold.predict_proba(x)
-    assert len(transfer._networks) == 1
+    assert len(finetune._networks) == 1
     other = FineTune(encoder, **settings, random_state=1).fit(x[::-1], y[::-1])
-    assert len(transfer._networks) == 1
+    assert len(finetune._networks) == 1
     warm = clone(cold).fit(x, y)
-    assert len(transfer._networks) == 1
+    assert len(finetune._networks) == 1
     assert np.array_equal(warm.predict_proba(x), kept)
     assert np.array_equal(cold.predict_proba(x), kept)  # an earlier estimator owns its weights
     assert not np.array_equal(other.predict_proba(x), kept)
-    transfer._networks.clear()
+    finetune._networks.clear()
     keras.utils.set_random_seed(5)
     assert np.array_equal(clone(cold).fit(x, y).predict_proba(x), kept)
 
 
 def test_a_class_that_is_defined_anew_trains_with_its_own_code(images):
     x, y = images
-    transfer._networks.clear()
+    finetune._networks.clear()
     found = []
     for settings in ({}, {"inner": 3}, {"slope": -5}, {}):
         found.append(FineTune(written(**settings), updates=5, random_state=0).fit(x, y).predict_proba(x))
-    assert len(transfer._networks) == 3 and np.array_equal(found[0], found[3])
-    transfer._networks.clear()
+    assert len(finetune._networks) == 3 and np.array_equal(found[0], found[3])
+    finetune._networks.clear()
     assert np.array_equal(FineTune(written(slope=-5), updates=5, random_state=0).fit(x, y).predict_proba(x), found[2])
 
 
@@ -661,11 +659,11 @@ def test_augmentation_acts_in_training_only(encoder, images):
 
 @pytest.mark.parametrize("limit", ["_MOST_NETWORKS", "_MOST_PARAMETERS"])
 def test_few_networks_are_kept(images, monkeypatch, limit):
-    monkeypatch.setattr(transfer, limit, 1)
-    transfer._networks.clear()
+    monkeypatch.setattr(finetune, limit, 1)
+    finetune._networks.clear()
     for updates in (1, 2):
-        FineTune(updates=updates).fit(*images)
-    (network,) = transfer._networks.values()
+        FineTune(COLUMNS, updates=updates).fit(*images)
+    (network,) = finetune._networks.values()
     assert int(network.optimizer.iterations) == 2
 
 
@@ -687,7 +685,7 @@ def test_a_rate_that_is_far_too_high(encoder, images):
 
 
 def test_one_class(encoder, images):
-    with pytest.raises(ValueError, match="at least 2 classes; all labels here are of one class, 'a'"):
+    with pytest.raises(ValueError, match="at least 2 classes; all labels are 'a'"):
         FineTune(encoder).fit(images[0], ["a"] * 60)
 
 

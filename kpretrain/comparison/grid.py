@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from .. import words
-from ..arms import Arm
 from ..files import cache_folder, replacing
 from ..session import run_facts, version
+from .arms import Arm
 from .draws import class_name, classes_of, draw, label_sizes
 from .report import Comparison
 from .statistics import smallest_difference

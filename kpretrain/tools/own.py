@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import arms as standard
 from .. import data, files, session
+from ..comparison import arms as standard
 from ..comparison import compare, label_sizes
 from ..words import duration, per_class
 from . import answer

@@ -98,7 +98,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     results = [_plan(path, profile) for path in paths]
     progress = Progress(results, jobs)
-    environment = _environment(profile, jobs, in_place) | (variables or {})
+    environment = _environment(profile, jobs) | (variables or {})
     started = time.perf_counter()
     waiting = iter(results)
 
@@ -311,11 +311,9 @@ def _leave_trace(result, error):
         code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **told))
 
 
-def _environment(profile, jobs, in_place):
+def _environment(profile, jobs):
     """Return the kernels' environment; paths are absolute, since they run in the notebooks' folder."""
     environment = dict(os.environ, KPRETRAIN_PROFILE=profile)
-    if not in_place:  # the page is about this run; a notebook's source shows the stored results, too
-        environment["KPRETRAIN_LIVE"] = "1"
     if jobs > 1:  # the linear algebra of kernels side by side, all cores each, is many times slower
         environment.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // jobs)))
     for name in ("KPRETRAIN_DATA", "KPRETRAIN_CACHE"):

@@ -2,13 +2,18 @@
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 _MOST_EXTRA = 60  # seconds of pretraining up to which "scratch, longer" is put in unasked
+_TRAINING = ("augment", "batch_size", "head_first", "learning_rate", "updates", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,21 @@ class Arm:
         What its pretraining took; charged to it in every table.
     note : str
         A remark for readers of the record.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is no classifier, or the seconds are no number from 0.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> Arm(SVC(), against="scratch", note="as it comes")
+    Arm(estimator=SVC(), against=('scratch',), pretraining_seconds=0.0, note='as it comes')
     """
 
-    estimator: Any
-    against: Sequence[str] = ()
+    estimator: object
+    against: tuple = ()
     pretraining_seconds: float = 0.0
     note: str = ""
 
@@ -37,8 +53,8 @@ class Arm:
         """Take one name for a sequence of names, and refuse what is no classifier."""
         against = (self.against,) if isinstance(self.against, str) else tuple(self.against)
         object.__setattr__(self, "against", against)
-        needed = ("fit", "predict", "get_params")
-        if isinstance(self.estimator, type) or not all(hasattr(self.estimator, name) for name in needed):
+        able = all(hasattr(self.estimator, name) for name in ("fit", "predict", "get_params"))
+        if isinstance(self.estimator, type) or not able:
             raise ValueError(f"An arm is a scikit-learn classifier or pipeline, not {self.estimator!r}.")
         if not 0 <= self.pretraining_seconds < np.inf:
             raise ValueError(f"pretraining_seconds must be a number from 0, not {self.pretraining_seconds!r}.")
@@ -49,14 +65,11 @@ def images(
     encoder="resnet_cifar10",
     *,
     preprocess=None,
-    augment=None,
-    updates=300,
-    batch_size=64,
-    learning_rate=1e-3,
-    scratch_learning_rate=None,
+    name="pretrained",
     pretraining_seconds=None,
     extra_updates=None,
-    name="pretrained",
+    scratch=None,
+    **training,
 ):
     """Return the standard arms for images, by name: a plain dict, to which `arms["my SVM"] = SVC()` adds one.
 
@@ -67,8 +80,8 @@ def images(
     - "frozen": the same with the pretrained weights, compared with "scratch" and "frozen random";
     - "fine-tuned": the encoder trained further, compared with "scratch" and "scratch, longer".
 
-    Scratch and fine-tuned share augmentation, updates and batch size. The rivals of an arm of your own are named with
-    `Arm(SVC(), against="scratch")`; without, it is shown but no verdict is passed on it.
+    The rivals of an arm of your own are named with `Arm(SVC(), against="scratch")`; without, it is shown but no
+    verdict is passed on it.
 
     Parameters
     ----------
@@ -78,11 +91,12 @@ def images(
         Pretrained. A name or a folder is that of a backbone, which brings its `preprocess` and its pretraining
         seconds (`kp.backbones.images`). None gives "pixels" alone: without an encoder there is nothing to train,
         freeze or tune.
-    preprocess, augment, updates, batch_size, learning_rate
-        As in `FineTune`; `preprocess` as in `Features` too. An encoder in hand needs one that reads paths, where the
-        rows are paths.
-    scratch_learning_rate : float, optional
-        Where a fresh network needs another rate; None is `learning_rate`.
+    preprocess : callable, optional
+        As in `Features` and `FineTune`. An encoder in hand needs one that reads paths, where the rows are paths.
+    name : str
+        Of the encoder. With another than "pretrained", the arms that depend on it are "frozen (name)" and so on, and
+        `images(dataset, one, name="SimCLR") | images(dataset, other, name="denoising")` holds both. Where their
+        pretraining seconds differ, give both the larger `extra_updates`: there is one "scratch, longer".
     pretraining_seconds : float, optional
         Charged to "frozen" and "fine-tuned". None is what a named backbone took, and 0 for an encoder in hand.
     extra_updates : int, optional
@@ -90,10 +104,12 @@ def images(
         difference in time over 50 is what an update takes, and the pretraining seconds are divided by that. It then
         depends on this machine: records that are to be pooled should name the number. After more than 60 seconds of
         pretraining, None leaves the arm out and says so: each of its fits would take as long. 0 leaves it out too.
-    name : str
-        Of the encoder. With another than "pretrained", the arms that depend on it are "frozen (name)" and so on, and
-        `images(dataset, one, name="SimCLR") | images(dataset, other, name="denoising")` holds both. Where their
-        pretraining seconds differ, give both the larger `extra_updates`: there is one "scratch, longer".
+    scratch : dict, optional
+        The settings of training in which scratch differs: `{"learning_rate": 3e-3}` where a fresh network needs
+        another rate.
+    **training
+        Settings of `FineTune` for scratch and fine-tuned alike: augment, updates, batch_size, learning_rate,
+        weight_decay, head_first.
 
     Returns
     -------
@@ -101,10 +117,23 @@ def images(
 
     Raises
     ------
+    TypeError
+        If a setting of training is unknown.
     ValueError
         If the rows are neither images in an array nor paths, or are paths that the encoder cannot read.
     PresetError
         If a named backbone cannot be loaded (`kp.backbones.images`).
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> digits = kp.data.load("digits")  # doctest: +ELLIPSIS
+    digits: ...
+    >>> arms = images(digits, kp.models.image_encoder(), updates=200, scratch={"updates": 400})
+    >>> list(arms)
+    ['pixels', 'scratch', 'frozen random', 'frozen', 'fine-tuned']
+    >>> arms["scratch"].estimator.updates, arms["fine-tuned"].estimator.updates, arms["fine-tuned"].against
+    (400, 200, ('scratch',))
     """
     x = dataset.train.x
     paths = len(x) > 0 and isinstance(x[0], str) and os.path.isfile(x[0])
@@ -114,38 +143,35 @@ def images(
             f"{dataset.name}: images are rows uint8 (n, height, width, channels), not {found}. "
             "kp.data.read_images turns paths into them."
         )
-    encoder, preprocess, pretraining_seconds = _backbone("images", encoder, preprocess, pretraining_seconds)
+    backbone = encoder, preprocess, *_ = _backbone("images", dataset, encoder, preprocess, pretraining_seconds)
     if paths and encoder is not None and preprocess is None:
         raise ValueError(
             f"{dataset.name}: the rows are paths, which {encoder.name!r} cannot read. Give a preprocess that reads "
             "them (kp.data.read_images), or name a backbone in place of the encoder."
         )
-    from .transfer import Features
-
-    plain = {"pixels": Arm(_linear(Features()), note="standardised pixels")}
+    steps, note = [FunctionTransformer(flatten)], "standardised pixels"
     if paths or max(x.shape[1:3]) > 32:
-        from .backbones import Thumbnails
+        from ..backbones import Thumbnails  # which brings Keras
 
-        shrunk = Features(preprocess=Thumbnails(getattr(preprocess, "size", (32, 32))))
-        plain = {"pixels": Arm(_linear(shrunk), note="standardised pixels of images shrunk to 32x32")}
-    training = {"augment": augment, "updates": updates, "batch_size": batch_size, "learning_rate": learning_rate}
-    rest = (scratch_learning_rate, pretraining_seconds, extra_updates, name)
-    return plain | _network_arms(dataset, encoder, {"preprocess": preprocess}, training, *rest)
+        thumbnails = FunctionTransformer(Thumbnails(getattr(preprocess, "size", (32, 32))))
+        steps, note = [thumbnails, *steps], f"{note} of images shrunk to 32x32"
+    options = {"name": name, "extra_updates": extra_updates, "scratch": scratch}
+    networks = _with_encoder(dataset.train, backbone, **options, **training)
+    return {"pixels": Arm(_linear(*steps), note=note)} | networks
 
 
-def texts(
-    dataset,
-    encoder="bert_docstrings",
-    *,
-    preprocess=None,
-    updates=300,
-    batch_size=32,
-    learning_rate=None,
-    scratch_learning_rate=None,
-    pretraining_seconds=None,
-    extra_updates=None,
-    name="pretrained",
-):
+def flatten(rows):
+    """Return rows (n, ...) of numbers as float32 (n, d): the space of pixels, neither scaled nor cut.
+
+    Examples
+    --------
+    >>> flatten(np.zeros((5, 28, 28, 1), "uint8")).shape
+    (5, 784)
+    """
+    return rows.reshape(len(rows), -1).astype("float32")
+
+
+def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_seconds=None, **options):
     """Return the standard arms for texts, by name: those of `images`, with "TF-IDF" in place of "pixels".
 
     "TF-IDF" is logistic regression on words and pairs of words, fitted to the labelled texts alone.
@@ -157,12 +183,14 @@ def texts(
     encoder : keras.Model, str, path or None
         Pretrained; takes what `preprocess` makes of strings. A name or a folder is that of a backbone
         (`kp.backbones.texts`). None gives "TF-IDF" alone.
-    preprocess, updates, batch_size, learning_rate
-        As in `FineTune`. A learning rate of None is 1e-3 for an encoder of up to 10 million parameters, 1e-4 above.
-        A backbone that is named reads rows of 16, 32 or 64 tokens, the least that holds 95 % of the texts whole; a
-        line says how many are cut.
-    scratch_learning_rate, pretraining_seconds, extra_updates, name
+    preprocess : callable, optional
+        As in `FineTune`. A backbone that is named reads rows of 16, 32 or 64 tokens, the least that holds 95 % of the
+        texts whole; a line says how many are cut.
+    pretraining_seconds : float, optional
         As in `images`.
+    **options
+        As in `images`: name, extra_updates, scratch, and the settings of training. Two of these have another default:
+        batch_size is 32, and learning_rate is 1e-3 for an encoder of up to 10 million parameters, 1e-4 above.
 
     Returns
     -------
@@ -170,31 +198,30 @@ def texts(
 
     Raises
     ------
+    TypeError
+        If a setting of training is unknown.
     ValueError
         If the rows are not strings.
     PresetError
         If a named backbone cannot be loaded (`kp.backbones.texts`).
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> part = kp.data.Part(np.array(["warm red", "cold blue"] * 4, object), np.array([0, 1] * 4))
+    >>> colours = kp.data.Dataset("colours", part, None, part, ["warm", "cold"], "made here")
+    >>> arms = texts(colours, None)
+    >>> list(arms), arms["TF-IDF"].estimator.fit(*part).predict(["a blue sea"])
+    (['TF-IDF'], array([1]))
     """
     if not len(dataset.train.x) or not isinstance(dataset.train.x[0], str):
         raise ValueError(f"{dataset.name}: texts are rows of strings, not {type(dataset.train.x[0]).__name__}.")
-    own, cut = preprocess, ""
-    encoder, preprocess, pretraining_seconds = _backbone("texts", encoder, preprocess, pretraining_seconds)
-    if own is None and preprocess is not None:
-        preprocess, cut = _fitted(preprocess, dataset.train.x)
-    if learning_rate is None:
-        learning_rate = 1e-3 if encoder is None or encoder.count_params() <= 1e7 else 1e-4
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=1)
-    plain = {"TF-IDF": Arm(make_pipeline(words, LogisticRegression(max_iter=2000)), note="words and pairs of words")}
-    training = {"updates": updates, "batch_size": batch_size, "learning_rate": learning_rate}
-    rest = (scratch_learning_rate, pretraining_seconds, extra_updates, name)
-    networks = _network_arms(dataset, encoder, {"preprocess": preprocess}, training, *rest)
-    return plain | {
-        called: replace(arm, note="; ".join(filter(None, (arm.note, cut)))) for called, arm in networks.items()
-    }
+    backbone = encoder, *_ = _backbone("texts", dataset, encoder, preprocess, pretraining_seconds)
+    rate = 1e-3 if encoder is None or encoder.count_params() <= 1e7 else 1e-4
+    networks = _with_encoder(dataset.train, backbone, **{"batch_size": 32, "learning_rate": rate} | options)
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+    plain = make_pipeline(words, LogisticRegression(max_iter=2000))
+    return {"TF-IDF": Arm(plain, note="words and pairs of words")} | networks
 
 
 def tuned_tfidf():
@@ -207,25 +234,28 @@ def tuned_tfidf():
     Returns
     -------
     Arm
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
 
+    Examples
+    --------
+    >>> tuned_tfidf().estimator.param_grid["logisticregression__C"]
+    [0.1, 1, 10]
+    """
     words = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=2000))
     settings = {"tfidfvectorizer__ngram_range": [(1, 1), (1, 2)], "logisticregression__C": [0.1, 1, 10]}
     return Arm(GridSearchCV(words, settings), note="six settings, cross-validated in the draw")
 
 
-def _backbone(kind, encoder, preprocess, seconds):
-    """(encoder, preprocess, pretraining seconds); an encoder that is named is loaded and brings the others."""
+def _backbone(kind, dataset, encoder, preprocess, seconds):
+    """(encoder, preprocess, pretraining seconds, a note); an encoder that is named is loaded and brings the others."""
+    note = ""
     if isinstance(encoder, str | os.PathLike):
-        from . import backbones
+        from .. import backbones  # which bring Keras
 
         encoder, its_own, took = getattr(backbones, kind)(encoder)
-        preprocess, seconds = preprocess or its_own, took if seconds is None else seconds
-    return encoder, preprocess, seconds or 0.0
+        seconds = took if seconds is None else seconds
+        if preprocess is None:
+            preprocess, note = _fitted(its_own, dataset.train.x) if kind == "texts" else (its_own, "")
+    return encoder, preprocess, seconds or 0.0, note
 
 
 def _fitted(inputs, texts, some=1000):
@@ -240,53 +270,46 @@ def _fitted(inputs, texts, some=1000):
     return replace(inputs, length=length), cut
 
 
-def _network_arms(dataset, encoder, common, training, scratch_rate, seconds, extra_updates, name):
+def _with_encoder(train, backbone, *, name="pretrained", extra_updates=None, scratch=None, **training):
     """The arms that need an encoder, in the order in which they are shown."""
+    (encoder, preprocess, seconds, note), of_scratch = backbone, training | (scratch or {})
+    if unknown := sorted(set(of_scratch) - set(_TRAINING)):
+        raise TypeError(f"Unknown settings of training: {', '.join(unknown)}; there are {', '.join(_TRAINING)}.")
     if encoder is None:
         return {}
-    from .transfer import Features, FineTune, fresh
+    from ..transfer import Features, FineTune, fresh  # which bring Keras
 
     blank = fresh(encoder, 0)  # so that the arms without pretraining are the same ones beside every encoder
-    called = "{}" if name == "pretrained" else f"{{}} ({name})"
-    frozen, tuned, longer = called.format("frozen"), called.format("fine-tuned"), "scratch, longer"
-    rate = training["learning_rate"] if scratch_rate is None else scratch_rate
-    scratch = FineTune(blank, weights="random", **common, **(training | {"learning_rate": rate}))
-    arms = {"scratch": Arm(scratch)}
+    of_scratch |= {"weights": "random", "preprocess": preprocess}
+    scratch, of = FineTune(blank, **of_scratch), "" if name == "pretrained" else f" ({name})"
+    arms = {"scratch": Arm(scratch, note=note)}
     if extra_updates is None and seconds > _MOST_EXTRA:
-        print(
-            f"arms: no {longer!r}, since each of its fits would train for the {seconds:,.0f} s of the pretraining; "
-            "extra_updates puts it in."
-        )
+        print(f"arms: no 'scratch, longer': each of its fits would take {seconds:,.0f} s; extra_updates puts it in.")
     elif extra_updates is None and seconds > 0:
-        extra_updates = round(seconds / _update_seconds(scratch, dataset.train))
+        extra_updates = round(seconds / _update_seconds(scratch, train))
     if extra_updates:
-        estimator = FineTune(**(scratch.get_params(deep=False) | {"updates": training["updates"] + extra_updates}))
-        arms[longer] = Arm(estimator, note=f"{extra_updates} more updates; the pretraining took {seconds:.0f} s")
-    arms["frozen random"] = Arm(_linear(Features(blank, weights="random", **common)))
-    arms[frozen] = Arm(_linear(Features(encoder, **common)), ("scratch", "frozen random"), seconds)
-    rivals = [rival for rival in ("scratch", longer) if rival in arms]
-    arms[tuned] = Arm(FineTune(encoder, **common, **training), rivals, seconds)
+        longer = FineTune(blank, **of_scratch | {"updates": scratch.updates + extra_updates})
+        why = f"{extra_updates} more updates; the pretraining took {seconds:.0f} s"
+        arms["scratch, longer"] = Arm(longer, note=f"{why}; {note}" if note else why)
+    rivals = tuple(arms)
+    arms["frozen random"] = Arm(_linear(Features(blank, weights="random", preprocess=preprocess)), note=note)
+    frozen, tuned = Features(encoder, preprocess=preprocess), FineTune(encoder, preprocess=preprocess, **training)
+    arms[f"frozen{of}"] = Arm(_linear(frozen), ("scratch", "frozen random"), seconds, note)
+    arms[f"fine-tuned{of}"] = Arm(tuned, rivals, seconds, note)
     return arms
 
 
-def _linear(features):
+def _linear(*steps):
     """Logistic regression on standardised features."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=2000))
+    return make_pipeline(*steps, StandardScaler(), LogisticRegression(max_iter=2000))
 
 
 def _update_seconds(estimator, train, few=10, many=60):
     """Seconds that an update takes: of two fits of different length, so that their start drops out."""
-    from sklearn.base import clone
-
     rows = np.concatenate([np.flatnonzero(train.y == label)[:10] for label in np.unique(train.y)])
-    seconds = []
+    clock = [time.perf_counter()]
     for updates in (few, many):
-        trial = clone(estimator).set_params(updates=updates, random_state=0)
-        started = time.perf_counter()
-        trial.fit(train.x[rows], train.y[rows])
-        seconds.append(time.perf_counter() - started)
-    return max(seconds[1] - seconds[0], 1e-3) / (many - few)
+        clone(estimator).set_params(updates=updates, random_state=0).fit(train.x[rows], train.y[rows])
+        clock.append(time.perf_counter())
+    short, long = np.diff(clock)
+    return max(long - short, 1e-3) / (many - few)
