@@ -124,8 +124,7 @@ def beside(comparison, name, *, title, folder=FOLDER):
     No stored record yet: `python -m kpretrain record 99 --seeds 0,1,2` makes it.
     """
     _show(comparison, "**This run**")
-    if target := os.environ.get("KPRETRAIN_RESULTS"):
-        comparison.save(Path(target) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
+    if save_comparison(comparison, name, title=title):
         return comparison
     if not (Path(folder) / f"{name}.json").is_file():
         print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
@@ -137,6 +136,45 @@ def beside(comparison, name, *, title, folder=FOLDER):
         return comparison
     _show(stored, caption(record).replace("Stored record", "**Stored record**", 1), {STORED: True})
     return stored
+
+
+def save_comparison(comparison, name, *, title):
+    """Store what `kp.compare` found as a record, if `$KPRETRAIN_RESULTS` names a folder, and tell whether it does.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import kpretrain as kp
+    >>> rows = pd.DataFrame({"arm": ["scratch", "frozen"], "labels": 5, "seed": 0, "score": [80.0, 90.0]})
+    >>> found = kp.Comparison(rows.assign(fit_seconds=1.0), {"frozen": ["scratch"]}, test_rows=100)
+    >>> kp.results.save_comparison(found, "99_demo", title="A demonstration")  # a reader's own run stores nothing
+    False
+    """
+    folder = os.environ.get("KPRETRAIN_RESULTS")
+    if folder:
+        comparison.save(Path(folder) / f"{name}-seed{run_facts()['seed']}.json", name=name, title=title)
+    return bool(folder)
+
+
+def comparison(name, folder=FOLDER):
+    """Read a stored comparison and print its caption; None where there is none, or where a notebook is run for a page.
+
+    `python -m kpretrain run` sets `$KPRETRAIN_LIVE`: its page is of this run. Notebooks that call `beside` need it not.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.results.comparison("99_demo")
+    No stored record yet: `python -m kpretrain record 99 --seeds 0,1,2` makes it.
+    """
+    if os.environ.get("KPRETRAIN_LIVE") or os.environ.get("KPRETRAIN_RESULTS"):
+        print("This run shows its own results; `python -m kpretrain results` shows the stored ones.")
+        return None
+    if not (Path(folder) / f"{name}.json").is_file():
+        print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
+        return None
+    print(caption(record := load(name, folder)))
+    return _comparison(record)
 
 
 def _show(comparison, heading, mark=None):
