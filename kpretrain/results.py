@@ -1,9 +1,7 @@
 """Stored run records: one JSON file a result, and the tables that are rendered from them."""
 
-import base64
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,9 @@ import pandas as pd
 
 from .paths import ROOT
 from .session import run_facts
-from .words import as_markdown
 
 FOLDER = ROOT / "data" / "results"
 STORED = "stored-record"  # the mark of an output that shows a stored record, in its metadata
-_MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
 _SHARED_FACTS = ("profile", "python", "keras", "backend", "machine", "data")
 
 
@@ -366,73 +362,3 @@ def show(name, folder=FOLDER):
     record = load(name, folder)
     print(caption(record))
     return table(record)
-
-
-def markdown(folder=FOLDER):
-    """Render all stored records as one Markdown text, in order of name.
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> print(kp.results.markdown())
-    **...** (...)
-    | arm | ...
-    Stored record: ...
-    """
-    blocks = []
-    for path in sorted(Path(folder).glob("*.json")):
-        record = load(path.stem, folder)
-        rows = table(record).reset_index()
-        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", as_markdown(rows), caption(record)]))
-    return "\n\n".join(blocks)
-
-
-def render_readme(text, folder=FOLDER):
-    """Return README text with the part between its two result marks rendered anew.
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> kp.results.render_readme("A text without the two marks.")
-    Traceback (most recent call last):
-    ValueError: README.md must hold the lines ...
-    """
-    start, end = (text.find(mark) for mark in _MARKS)
-    if start < 0 or end < start:
-        raise ValueError(f"README.md must hold the lines {_MARKS[0]!r} and {_MARKS[1]!r}, in this order.")
-    return text[: start + len(_MARKS[0])] + "\n\n" + markdown(folder) + "\n\n" + text[end:]
-
-
-def picture(notebook):
-    """Return the PNG (bytes) of a committed notebook's cell with the tag "picture".
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> kp.results.picture(ROOT / "notebooks" / "00_start_here.ipynb")[1:4]
-    b'PNG'
-    """
-    cells = json.loads(Path(notebook).read_text(encoding="utf8"))["cells"]
-    tagged = next(cell for cell in cells if "picture" in cell["metadata"].get("tags", []))
-    return base64.b64decode(next(o["data"]["image/png"] for o in tagged["outputs"] if "image/png" in o.get("data", {})))
-
-
-def main(write=False):
-    """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code.
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> kp.results.main()
-    **...** (...)
-    ...
-    0
-    """
-    print(markdown() or "No stored results yet.")
-    readme = ROOT / "README.md"
-    if write:
-        readme.write_text(render_readme(readme.read_text(encoding="utf8")), encoding="utf8")
-        name = "00_start_here"
-        (FOLDER / f"{name}.png").write_bytes(picture(ROOT / "notebooks" / f"{name}.ipynb"))
-        print(f"\nWritten into {readme.name}.", file=sys.stderr)
-    return 0

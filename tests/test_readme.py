@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import kpretrain
-from kpretrain import results
-from kpretrain.tools import links
+from kpretrain.tools import links, readme
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -58,12 +57,12 @@ def test_local_links_lead_somewhere():
 
 
 def test_the_result_tables_are_those_of_the_records():
-    assert results.render_readme(README) == README, "python -m kpretrain results --write renders them"
+    assert readme.render_readme(README) == README, "python -m kpretrain results --write renders them"
 
 
 def test_the_picture_is_that_of_the_committed_notebook():
     stored = ROOT / "data" / "results" / "00_start_here.png"
-    assert stored.read_bytes() == results.picture(ROOT / "notebooks" / "00_start_here.ipynb")
+    assert stored.read_bytes() == readme.picture(ROOT / "notebooks" / "00_start_here.ipynb")
 
 
 def test_badges_and_set_up_cells_use_the_address_of_pyproject():

@@ -9,6 +9,7 @@ import scipy.stats
 
 from kpretrain import results, session
 from kpretrain.comparison import Comparison
+from kpretrain.tools import readme
 
 
 def record(seed=0, **changes):
@@ -98,7 +99,7 @@ def test_table(stored):
 
 
 def test_markdown_and_caption(stored):
-    text = results.markdown(stored)
+    text = readme.markdown(stored)
     lines = text.splitlines()
     assert lines[0] == "**A demo** (99_demo)"
     assert lines[2:5] == [
@@ -108,18 +109,18 @@ def test_markdown_and_caption(stored):
     ]
     assert "3 run(s) of the notebook, 3 minutes in all on 2 cores, 2025-01-03" in lines[-1]
     assert "data: a file. Made again by `python -m kpretrain record 99`." in lines[-1]
-    assert results.markdown(stored / "none") == ""
+    assert readme.markdown(stored / "none") == ""
 
 
 def test_render_readme_replaces_what_stands_between_the_marks(stored):
-    first, last = results._MARKS
+    first, last = readme.MARKS
     text = f"# Before\n\n{first}\nold 12.3\n{last}\n\nafter\n"
-    rendered = results.render_readme(text, stored)
+    rendered = readme.render_readme(text, stored)
     assert rendered.startswith(f"# Before\n\n{first}\n\n**A demo**") and rendered.endswith(f"\n\n{last}\n\nafter\n")
-    assert "old" not in rendered and results.render_readme(rendered, stored) == rendered
+    assert "old" not in rendered and readme.render_readme(rendered, stored) == rendered
     for bad in ("no marks", first, last, f"{last}{first}"):
         with pytest.raises(ValueError, match=r"README\.md must hold the lines"):
-            results.render_readme(bad, stored)
+            readme.render_readme(bad, stored)
 
 
 def test_load_names_what_is_there_and_what_is_damaged(stored):
@@ -185,7 +186,7 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     assert merged["seeds"] == [0, 1, 2] and merged["command"] == "the command" and merged["name"] == "99_demo"
     assert len(merged["runs"]) == 3 and len(merged["scores"]) == 12 and merged["title"] == "Demo"
     (tmp_path / "99_demo.json").write_text(json.dumps(merged), encoding="utf8")
-    lines = results.markdown(tmp_path).splitlines()
+    lines = readme.markdown(tmp_path).splitlines()
     assert lines[0] == "**Demo** (99_demo)" and lines[2].startswith("| arm | 1 label | 5 labels |")
     assert lines[5].startswith("| pretrained | 86.1 (85.9 to 86.3) | 90.1 (89.9 to 90.3) |")
     assert "95 % intervals for new draws of labels and the same test rows; 3 draws, 3 pretraining run(s)" in lines[-1]

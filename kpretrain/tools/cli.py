@@ -83,9 +83,9 @@ def _record(**options):
 
 
 def _results(write):
-    from .. import results
+    from . import readme
 
-    return results.main(write=write)
+    return readme.main(write=write)
 
 
 def _links(write):
