@@ -321,7 +321,7 @@ def test_the_plan_is_printed_first(tmp_path, capsys):
     assert re.search(
         r"^With 4 draws and 450 test rows, differences of about \d+ points and more can be told \(2 con", out, re.M
     )
-    assert re.search(r"^About \d+ s for 33 cells\.$", out, flags=re.M)
+    assert re.search(r"^About [\d.]+ s for 33 cells\.$", out, flags=re.M)
     compare(ARMS, blobs(), [1], 1, folder=tmp_path)
     assert "One draw gives no interval" in capsys.readouterr().out
 

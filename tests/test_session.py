@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -70,7 +71,7 @@ def test_setup_says_what_runs_and_nothing_else(started):
     assert first.startswith("kpretrain ") and " · profile full · seed 3" in first and seed == "3"
     assert f"Python {sys.version.split()[0]}" in first and "keras 3." in first and " on tensorflow 2." in first
     assert len(stamp) == 2 and stamp[0].startswith("Executed 20") and "profile full · seed 3 · " in stamp[0]
-    assert " s · peak memory 0." in stamp[0] or " s · peak memory 1." in stamp[0]
+    assert re.search(r" s · peak memory \d\.\d GB$", stamp[0])  # a child inherits the peak of its parent
     assert "cores" in stamp[1] and "not installed" not in stamp[1]
 
 
