@@ -137,9 +137,7 @@ class FineTune(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"FineTune needs 2 classes and got one class: all labels are {self.classes_.tolist()[0]!r}."
-            )
+            raise ValueError(f"FineTune needs two classes; there is one class: {self.classes_.tolist()[0]!r}.")
         pretrained = self.weights == "pretrained"
         if self.freeze_until and not pretrained:
             raise ValueError(f"freeze_until is {self.freeze_until!r}, and there are no pretrained weights to freeze.")
