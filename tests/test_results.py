@@ -251,3 +251,17 @@ def test_a_record_of_other_data_or_another_network_is_not_shown(tmp_path, monkey
     assert stored_beside(mine, tmp_path, **facts) is mine and len(shown) == 3
     words = "of digits, and this run of mnist" if other == "data" else "of another network behind the arm 'pretrained'"
     assert f"The stored record is {words}, so it is not shown here" in capsys.readouterr().out
+
+
+def test_the_stored_records_are_of_the_networks_that_ship():
+    """Or `beside` would take a record for one of another network and never show it."""
+    from kpretrain import backbones, models
+    from kpretrain.comparison.grid import _describe
+
+    def encoders(name):
+        return results._encoders(results.load(name)["settings"]["arms"])
+
+    image = _describe(models.image_encoder())
+    assert all(image in encoders(name) for name in ("04_autoencoders", "05_contrastive", "06_gan"))
+    assert _describe(backbones.texts("bert_docstrings").encoder) in encoders("07_masked_language_model")
+    assert _describe(backbones.images("resnet_cifar10").encoder) in encoders("09_transfer_resnet")
