@@ -27,7 +27,19 @@ _CELL = ("arm", "labels", "seed", "score", "balanced", "hits", "fit_seconds", "p
 
 
 class ComparisonError(ValueError):
-    """An arm failed; the message names the arm, the labels per class, the seed and the cause."""
+    """An arm failed; the message names the arm, the labels per class, the seed and the cause.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> import kpretrain as kp
+    >>> rows = kp.data.Part(np.arange(20.0)[:, None], np.arange(20) % 2)
+    >>> line = kp.data.Dataset("line", rows, rows, rows, ["even", "odd"], "an example")
+    >>> arms = {"many neighbours": kp.arms.Arm(KNeighborsClassifier(50))}
+    >>> compare(arms, line, [2], seeds=1)
+    Traceback (most recent call last):
+    kpretrain.comparison.grid.ComparisonError: The arm 'many neighbours' failed at 2 labels per class, seed 0: ...
+    """
 
 
 def compare(

@@ -12,11 +12,26 @@ _loaded = {}
 
 
 class DataError(ValueError):
-    """A file or table that cannot be used; the message names it and the mend."""
+    """A file or table that cannot be used; the message names it and the mend.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> kp.data.from_folder("no_photos")
+    Traceback (most recent call last):
+    kpretrain.data.dataset.DataError: no_photos: no such folder. ...
+    """
 
 
 class Part(NamedTuple):
-    """One part of a dataset: `x` raw rows, `y` class numbers (int64), both of length n."""
+    """One part of a dataset: `x` raw rows, `y` class numbers (int64), both of length n.
+
+    Examples
+    --------
+    >>> x, y = Part(np.array(["a text", "another"]), np.array([0, 1]))
+    >>> len(x), y.tolist()
+    (2, [0, 1])
+    """
 
     x: np.ndarray
     y: np.ndarray
