@@ -32,7 +32,7 @@ class MissingDataError(DataError):
 # Archives are packed anew by those who serve them, so it is their members that are verified: `sha256` is their `digest`
 # (or that of the file itself). `files` are the names that a file or folder may have; a download takes the first.
 # `members` is a pattern of the names wanted, without the folders above them; `same` is what two right copies share.
-Source = namedtuple("Source", "url sha256 files members same", defaults=["", bytes])
+_Source = namedtuple("_Source", "url sha256 files members same", defaults=["", bytes])
 
 
 def _sentences(content):
@@ -45,31 +45,31 @@ def _sentences(content):
 
 
 SOURCES = {
-    "mnist": Source(
+    "mnist": _Source(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
         "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
         ("mnist.npz",),
     ),
-    "cifar10": Source(
+    "cifar10": _Source(
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         ("cifar-10-binary.tar.gz", "cifar10_images.zip"),
         r"(?:data_batch_[1-5]|test_batch)\.bin|batches\.meta\.txt|(?:train|test)/\w+/\d+\.jpg",
     ),
-    "hymenoptera": Source(
+    "hymenoptera": _Source(
         "https://download.pytorch.org/tutorial/hymenoptera_data.zip",
         "d808f85ab3e88a81abab7992b92b673b1a9cb83790627f856c2dcf9dc605439e",
         ("hymenoptera_data.zip",),
         r"(?:train|val)/\w+/[^/\\:.][^/\\:]*\.(?:jpe?g|gif)",
     ),
-    "rt-polarity": Source(
+    "rt-polarity": _Source(
         "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz",
         "a4daa3b61450a903d7c2df839c73ca726e886d0385479b6986a021bab204f483",
         ("rt-polaritydata.tar.gz", "rt-polaritydata"),
         r"rt-polarity\.(?:neg|pos)",
         _sentences,
     ),
-    "spoken_digits": Source(
+    "spoken_digits": _Source(
         "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
         "710951a2589b3ada7d439d4478090cd83b6eed3c738ae7ae04a030fa0f61ed88",
         ("free_spoken_digits.zip",),
