@@ -245,6 +245,36 @@ def tuned_tfidf():
     return Arm(GridSearchCV(words, settings), note="six settings, cross-validated in the draw")
 
 
+def contrastive(encoder, *, preprocess=None, against=("TF-IDF",), pretraining_seconds=0.0, **settings):
+    """Return contrastive tuning on the draw's own labels (SetFit, https://arxiv.org/abs/2209.11055), as an arm.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Pretrained.
+    preprocess, **settings
+        Of `kp.transfer.ContrastiveTune`.
+    against, pretraining_seconds
+        Of `Arm`.
+
+    Returns
+    -------
+    Arm
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> contrastive(kp.models.image_encoder(), against="scratch", pairs=10).estimator.pairs
+    10
+    """
+    from ..transfer import ContrastiveTune  # which brings Keras
+
+    tuned = ContrastiveTune(encoder, preprocess=preprocess, **settings)
+    return Arm(
+        tuned, against, pretraining_seconds, f"{tuned.pairs} pairs of a kind for each row, then logistic regression"
+    )
+
+
 def _backbone(kind, dataset, encoder, preprocess, seconds):
     """(encoder, preprocess, pretraining seconds, a note); an encoder that is named is loaded and brings the others."""
     note = ""
