@@ -104,7 +104,7 @@ def test_what_kagglehub_did_not_finish_is_not_taken(kagglehub_cache, monkeypatch
 def listening():
     """An address on the loopback that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield "http://127.0.0.1:{}".format(server.getsockname()[1])
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_a_hub_that_does_not_answer_is_given_up_after_seconds(listening, kagglehub_cache, monkeypatch, capsys):
