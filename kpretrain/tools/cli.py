@@ -61,10 +61,10 @@ def _run(**options):
     return exit_code(run(**options))
 
 
-def _doctor():
-    from .doctor import report
+def _doctor(install):
+    from . import doctor
 
-    return report()
+    return doctor.install() if install else doctor.report()
 
 
 def _compare(**options):
@@ -154,11 +154,13 @@ def _parser():
     option("--jobs", type=int, default=1, metavar="N", help=text)
     option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
 
-    add(
+    option = add(
         _doctor,
         "tell whether this machine is ready, package by package",
         "Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
+    text = "install the packages that are missing, and nothing else, as the notebooks do in Colab"
+    option("--install", action="store_true", help=text)
 
     option = add(
         _compare,
