@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backbones, data, files, presets, session
+from .. import data, files, session
 from ..comparison import arms as standard
 from ..comparison import compare, label_sizes
 from ..words import duration, per_class
@@ -103,6 +103,8 @@ def run(
     dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     session.setup()
+    from .. import backbones, presets  # which bring Keras, so after the quiet start
+
     asked, beware = encoder or _PUBLIC[kind], ""
     if encoder is None and backbones.public(asked, instead=_SHIPPED[kind]) == str(presets.FOLDER / _SHIPPED[kind]):
         encoder = _SHIPPED[kind]
@@ -304,8 +306,8 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
 
     try:
         # a fit of a first draw, and so not in vain: what is trained takes nearly all the time, else the features do
-        first, as_long = ("scratch", 2) if "scratch" in arms else ("frozen", 1)
-        took = run({first: arms[first]}, labels[:1]) * as_long * len(labels)
+        one = {"scratch": arms["scratch"]} if "scratch" in arms else {"frozen": replace(arms["frozen"], against=())}
+        took = run(one, labels[:1]) * len(labels) * (2 if "scratch" in arms else 1)
         _say(f"A draw takes about {duration(took)}.{_late(least, took, end)}")
         while done < most and (done < least or not new or time.perf_counter() + took <= end):
             cells = _files(folder)
