@@ -255,7 +255,7 @@ def autoencoders(*names):
     (loss,) = (line for cell in cells for line in cell.source.splitlines() if line.startswith("loss_on_hidden = "))
     every = ("squared_error", "batches", "train", "image_decoder", "convolutional_autoencoder", "cut", "join", "choose")
     every += ("blocks", "placed", "masked_autoencoder", "masked_batches", "encoder_of", "snow", "dense_autoencoder")
-    given = dict(kp=kp, SEED=0, settings=SimpleNamespace(pretraining=20), images=digit_like(256))
+    given = dict(kp=kp, SEED=0, BATCH=64, settings=SimpleNamespace(pretraining=20), images=digit_like(256))
     found = dict(zip(every, definitions("04_autoencoders", *every, **given), strict=True))
     exec(loss, {"keras": keras}, found)
     return [found[name] for name in names]
@@ -274,10 +274,10 @@ def test_04_the_target_is_the_clean_image_and_each_image_comes_once_an_epoch():
 
     squared_error, batches, snow = autoencoders("squared_error", "batches", "snow")
     x = np.random.default_rng(0).integers(0, 256, (300, 28, 28, 1), dtype="uint8")
-    pairs = list(itertools.islice(batches(x, snow), 4))
-    assert all(seen.shape == clean.shape == (128, 28, 28, 1) for seen, clean in pairs)
+    pairs = list(itertools.islice(batches(x, snow), 8))
+    assert all(seen.shape == clean.shape == (64, 28, 28, 1) for seen, clean in pairs)
     known = {row.tobytes() for row in x}
-    first, second = ({row.tobytes() for _, clean in pairs[k : k + 2] for row in clean} for k in (0, 2))
+    first, second = ({row.tobytes() for _, clean in pairs[k : k + 4] for row in clean} for k in (0, 4))
     assert len(first) == len(second) == 256 and first | second <= known and first != second
     seen, clean = pairs[0]
     assert abs(float((seen - clean).std()) - 127.5) < 2 and abs(float((seen - clean).mean())) < 2
@@ -359,7 +359,7 @@ def test_04_only_hidden_patches_count():
     guess = np.asarray(network([x, picks]))
     expected = np.mean(((guess - target) ** 2)[counts == 1])
     assert np.mean((guess - target) ** 2) != pytest.approx(expected, rel=1e-3)
-    given = network.evaluate((x, picks), target, sample_weight=counts, batch_size=128, verbose=0)
+    given = network.evaluate((x, picks), target, sample_weight=counts, batch_size=64, verbose=0)
     assert given == pytest.approx(expected, rel=1e-4)
 
 
