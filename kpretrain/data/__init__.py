@@ -10,6 +10,6 @@ from .corpus import docstrings
 from .dataset import DataError, Dataset, Part, announce, loaded
 from .folders import from_folder
 from .images import read_images, read_images_once
-from .named import load, read_mnist
+from .named import load, read_mnist, spoken_digits
 from .parts import assemble, stable_part, twins
 from .tables import from_table, read_table

@@ -1,49 +1,38 @@
-"""The course's own datasets, by name: where each is looked for, and how it is read."""
+"""The course's own datasets, by name, and how each is read."""
 
-import os
-import shutil
-import tempfile
-import zipfile
+import wave
+from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pooch
 from PIL import Image
 
-from ..files import cache_folder, offline
-from ..paths import ROOT
+from ..files import cache_folder, replacing
 from .corpus import docstrings
-from .dataset import DataError, Dataset, Part, announce, loaded
+from .dataset import DataError, Dataset, Part, announce, loaded, remember
+from .fetch import MissingDataError, digest, find, take
 from .folders import from_folder
 from .parts import assemble, stable_part, twins
 from .tables import from_table
 
-_REPOSITORY_DATA = ROOT / "data"
-_TIMEOUT = 20  # seconds without an answer before a download is given up
-_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 _DIGITS = [str(digit) for digit in range(10)]
-
-
-class MissingDataError(DataError):
-    """A dataset that is not on this machine, and cannot be downloaded."""
 
 
 def load(name, *, seed=0):
     """Load one of the course's datasets.
 
     "digits" and "docstrings" come with the installed packages. All others are looked for in `$KPRETRAIN_DATA`, the
-    repository's `data/` and Keras's cache: `mnist.npz` and `cifar10_images.zip` give uint8 images,
-    `(n, 28, 28, 1)` and `(n, 32, 32, 3)`, `hymenoptera_data.zip` (photographs of ants and bees) gives paths, and
-    `rt-polaritydata/` (film reviews) gives sentences.
+    repository's `data/`, Keras's cache and the cache folder, and then downloaded into the latter, unless
+    `KPRETRAIN_OFFLINE=1`. A download is kept only if it holds what was published.
 
     Parameters
     ----------
-    name : {"mnist", "digits", "docstrings", "cifar10", "hymenoptera", "rt-polarity"}
-        "mnist" is downloaded if it is nowhere (unless `KPRETRAIN_OFFLINE=1`); where that fails, scikit-learn's digits
-        stand in and a line says so.
+    name : {"mnist", "digits", "docstrings", "cifar10", "hymenoptera", "rt-polarity", "spoken_digits"}
+        "mnist" and "digits" are uint8 images `(n, 28, 28, 1)`, "cifar10" `(n, 32, 32, 3)`; "hymenoptera" (photographs
+        of ants and bees) gives paths, "rt-polarity" (film reviews) sentences; "spoken_digits" is described at
+        `spoken_digits`, and its parts share no speaker: seeds 0 to 5 hold out each of the six once. Where "mnist"
+        cannot be had, scikit-learn's digits stand in and a line says so.
     seed : int
         Draws the validation part out of train, where the source has none.
 
@@ -54,7 +43,7 @@ def load(name, *, seed=0):
     Raises
     ------
     DataError
-        If a file that was found is damaged (it is never replaced in silence), or one of the last three is not there.
+        If a file that was found is damaged (it is never replaced in silence), or a set but "mnist" cannot be had.
     ValueError
         If there is no dataset of that name.
 
@@ -63,6 +52,7 @@ def load(name, *, seed=0):
     Y. LeCun et al. (1998), Gradient-based learning applied to document recognition, Proc. IEEE 86 (MNIST).
     A. Krizhevsky (2009), Learning multiple layers of features from tiny images (CIFAR-10).
     B. Pang, L. Lee (2005), Seeing stars, https://arxiv.org/abs/cs/0506075 (rt-polarity).
+    Z. Jackson et al. (2018), Free spoken digit dataset, v1.0.10, https://doi.org/10.5281/zenodo.1342401.
 
     Examples
     --------
@@ -78,39 +68,11 @@ def load(name, *, seed=0):
         "cifar10": _load_cifar10,
         "hymenoptera": _load_hymenoptera,
         "rt-polarity": _load_rt_polarity,
+        "spoken_digits": _load_spoken_digits,
     }
     if name not in loaders:
         raise ValueError(f"No dataset {name!r}; choose one of {sorted(loaders)}, or use from_folder or from_table.")
     return loaders[name](seed)
-
-
-def _find(file, origin, sha256=None):
-    """(path, its folder in words) of a file or folder on this machine; one with a sha256 is downloaded if need be.
-
-    A download is whole and has the right sha256, or leaves nothing behind.
-    """
-    own = os.environ.get("KPRETRAIN_DATA")
-    if own and not Path(own).expanduser().is_dir():
-        raise DataError(f"KPRETRAIN_DATA is {own!r}, which is not a folder. Correct it, or unset it.")
-    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-    places = {"$KPRETRAIN_DATA": own, "the repository's data": _REPOSITORY_DATA, "Keras's cache": cache}
-    for words, folder in places.items():
-        if folder and (path := Path(folder).expanduser() / file).exists():
-            return path, words
-    why = ""
-    if sha256 and offline():
-        why = ", and KPRETRAIN_OFFLINE=1 forbids the network"
-    elif sha256:
-        pooch.get_logger().setLevel("WARNING")
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=_TIMEOUT)
-        try:
-            return Path(pooch.retrieve(origin, sha256, file, cache, downloader=downloader)), "Keras's cache"
-        except ValueError:
-            why = ", and what the download brought has the wrong sha256"
-        except OSError as error:  # no network, time-out, a folder that can't be written
-            why = f", and the download failed ({type(error).__name__})"
-    mend = f"Put {file} into $KPRETRAIN_DATA or the repository's data/: {origin}."
-    raise MissingDataError(f"{Path(file).stem}: not on this machine{why}. {mend}")
 
 
 def _cut_validation(name, source, train, test, *, share, seed, class_names=_DIGITS):
@@ -123,12 +85,12 @@ def _cut_validation(name, source, train, test, *, share, seed, class_names=_DIGI
 
 def _load_mnist(seed):
     try:
-        path, place = _find("mnist.npz", _MNIST_URL, _MNIST_SHA256)
+        path, place = find("mnist")
     except MissingDataError as error:
         print(f"{error} Using scikit-learn's 1,797 digits instead: fewer and coarser, so scores are lower and noisier.")
         return _load_digits(seed)
     train, test = read_mnist(path)
-    source = f"{place}/{path.name} (sha256 {pooch.file_hash(path)[:12]})"
+    source = f"{place}/{path.name} (sha256 {sha256(path.read_bytes()).hexdigest()[:12]})"
     return _cut_validation("mnist", source, train, test, share=1 / 12, seed=seed)
 
 
@@ -147,6 +109,7 @@ def read_mnist(path):
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     x, y = np.zeros((120, 28, 28), "uint8"), np.arange(120) % 10
     ...     np.savez(f"{folder}/mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -201,48 +164,90 @@ def _load_docstrings(seed):
 
 
 def _load_cifar10(seed):
-    """CIFAR-10 as an image folder in a zip: 50,000 + 10,000 photographs; a tenth of train is for validation."""
-    path, _ = _find("cifar10_images.zip", what := "a zip of cifar10_images/{train,test}/<class>/*.jpg")
+    """CIFAR-10, 50,000 + 10,000 photographs; a tenth of train is for validation."""
+    content, source = take("cifar10")
     try:
-        with zipfile.ZipFile(path) as photos:
-            names = pd.Series(sorted(name for name in photos.namelist() if name.endswith(".jpg")))
-            x = np.stack([np.asarray(Image.open(BytesIO(photos.read(name))).convert("RGB")) for name in names])
-        found = names.str.extract("/(?P<part>train|test)/(?P<label>[^/]+)/[^/]+$")
-        y, classes = found["label"].factorize(sort=True)
-        train, test = (Part(x[rows], y[rows]) for rows in (found["part"] == "train", found["part"] == "test"))
-        return _cut_validation("cifar10", path.name, train, test, share=0.1, seed=seed, class_names=classes.tolist())
-    except Exception as error:  # zipfile, zlib, Pillow and scikit-learn raise many kinds
-        raise DataError(f"{path}: not {what} ({error}). Put a whole copy there.") from error
+        if meta := content.pop("batches.meta.txt", None):
+            rows = np.frombuffer(b"".join(content[name] for name in sorted(content)), "uint8").reshape(-1, 3073)
+            y, x = rows[:, 0].astype("int64"), rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            classes, test = meta.decode().split(), np.arange(len(y)) >= len(y) - len(content["test_batch.bin"]) // 3073
+        else:
+            source, names = f"{source}: a copy as JPEG, whose pixels differ a little", pd.Series(sorted(content))
+            x = np.stack([np.asarray(Image.open(BytesIO(content[name])).convert("RGB")) for name in names])
+            (y, classes), test = names.str.split("/").str[1].factorize(sort=True), names.str.startswith("test")
+        train, test = (Part(x[rows], y[rows]) for rows in (~test, test))
+        return _cut_validation("cifar10", source, train, test, share=0.1, seed=seed, class_names=list(classes))
+    except Exception as error:  # NumPy, Pillow and scikit-learn raise many kinds
+        raise DataError(f"{source}: not CIFAR-10 ({error}). Put a whole copy there.") from error
 
 
 def _load_hymenoptera(seed):
-    """Ants and bees, unpacked once into the cache, in a folder with the zip's sha256 in its name."""
-    path, _ = _find("hymenoptera_data.zip", "https://download.pytorch.org/tutorial/hymenoptera_data.zip")
-    folder = cache_folder() / f"{path.stem}-{pooch.file_hash(path)[:12]}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
-            try:
-                shutil.unpack_archive(path, unpacked, "zip")
-                Path(unpacked, path.stem).rename(folder)
-            except (OSError, ValueError, zipfile.BadZipFile) as error:
-                if not folder.is_dir():  # else another process was quicker, and its folder is as good
-                    raise DataError(f"{path}: not a readable zip ({error}). Put a whole copy there.") from error
-    return from_folder(folder, seed=seed, name="hymenoptera", source=path.name)
+    """Ants and bees, unpacked once into the cache; the folder's name has the digest, so what lies there is right."""
+    content, source = take("hymenoptera")
+    folder = cache_folder() / f"hymenoptera-{digest(content)[:12]}"
+    for name, photograph in content.items():
+        if not (path := folder / name).is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as part:
+                part.write_bytes(photograph)
+    return from_folder(folder, seed=seed, name="hymenoptera", source=source)
 
 
 def _load_rt_polarity(seed):
     """Film reviews, a sentence a line; near duplicates never cross from part to part."""
-    origin = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz, unpacked"
-    (folder, _), rows = _find("rt-polaritydata", origin), []
-    for ending, label in (("neg", "negative"), ("pos", "positive")):
-        path = folder / f"rt-polarity.{ending}"
+    content, source = take("rt-polarity")
+    labels = {"rt-polarity.neg": "negative", "rt-polarity.pos": "positive"}
+    rows = [(line, label) for name, label in labels.items() for line in content.get(name, b"").decode().split("\n")]
+    return from_table(pd.DataFrame(rows, columns=["text", "label"]), seed=seed, name="rt-polarity", source=source)
+
+
+def spoken_digits():
+    """Read the free spoken digits: recordings of one second, and who says what.
+
+    Returns
+    -------
+    waves : numpy.ndarray
+        int16 `(n, 8000)`, 8 kHz: a recording that is longer loses its end, a shorter one ends in zeros.
+    table : pandas.DataFrame
+        A row for each: `digit` and `take` (int), `speaker` (str).
+
+    Raises
+    ------
+    DataError
+        As `load`, and if a recording is not of 16 bits, mono, at 8 kHz.
+
+    Examples
+    --------
+    >>> import tempfile, zipfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", KPRETRAIN_DATA=folder):
+    ...     with zipfile.ZipFile(f"{folder}/free_spoken_digits.zip", "w") as file:
+    ...         with file.open("7_theo_0.wav", "w") as member, wave.open(member, "wb") as recording:
+    ...             recording.setparams((1, 2, 8000, 3, "NONE", ""))
+    ...             recording.writeframes(np.array([5, -5, 9], "<i2").tobytes())
+    ...     waves, table = spoken_digits()
+    >>> waves[:, :4].tolist(), table.values.tolist()
+    ([[5, -5, 9, 0]], [[7, 'theo', 0]])
+    """
+    content, source = take("spoken_digits")
+    waves = np.zeros((len(content), 8000), "int16")
+    for row, (name, recording) in zip(waves, sorted(content.items()), strict=True):
         try:
-            lines = path.read_text(encoding="utf8").splitlines()
-        except UnicodeDecodeError:  # as it was published
-            lines = path.read_text(encoding="latin-1").splitlines()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}). Put a whole copy there.") from error
-        rows += [(line.strip(), label) for line in lines]
-    table = pd.DataFrame(rows, columns=["text", "label"])
-    return from_table(table, seed=seed, name="rt-polarity", source=folder.name)
+            with wave.open(BytesIO(recording)) as file:
+                sound, kind = np.frombuffer(file.readframes(len(row)), "<i2"), file.getparams()[:3]
+            if kind != (1, 2, 8000):
+                raise ValueError(f"channels, bytes and rate are {kind}, not (1, 2, 8000)")
+        except (EOFError, ValueError, wave.Error) as error:
+            raise DataError(f"{name} in {source}: not a recording of this set ({error}).") from error
+        row[: len(sound)] = sound
+    table = pd.Series(sorted(content)).str.extract(r"(?P<digit>\d)_(?P<speaker>\w+)_(?P<take>\d+)")
+    remember("spoken_digits", source)
+    return waves, table.astype({"digit": int, "take": int})
+
+
+def _load_spoken_digits(seed):
+    waves, table = spoken_digits()
+    speakers, digit, source = sorted(table["speaker"].unique()), table["digit"].to_numpy(), loaded()["spoken_digits"]
+    test, validation = (table["speaker"] == speakers[(seed + k) % len(speakers)] for k in range(2))
+    parts = [Part(waves[rows], digit[rows]) for rows in (~(test | validation), validation, test)]
+    return announce(Dataset("spoken_digits", *parts, _DIGITS, source))

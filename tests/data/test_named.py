@@ -1,151 +1,21 @@
 """The course's datasets: found in the stated order, checked before use, split without a leak."""
 
-import hashlib
-import http.server
-import io
 import os
 import random
-import threading
-import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
+import packed
 import pytest
-from PIL import Image
+from packed import mnist_arrays, write_mnist
 from rows import PARTS, all_rows, part_of, sizes
 
 from kpretrain import data
-from kpretrain.data import named
-
-
-def mnist_arrays(n=400, seed=0):
-    """A small set in MNIST's form: no two images alike."""
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for part, rows in (("train", n), ("test", n // 2)):
-        arrays[f"x_{part}"] = rng.integers(0, 256, (rows, 28, 28), dtype="uint8")
-        arrays[f"y_{part}"] = (np.arange(rows) % 10).astype("uint8")
-    return arrays
-
-
-def write_mnist(folder, **arrays):
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "mnist.npz", **(arrays or mnist_arrays()))
-    return folder / "mnist.npz"
-
-
-@pytest.fixture
-def nowhere(tmp_path, monkeypatch):
-    """A machine on which no MNIST lies; the network is allowed, and refuses every connection."""
-    monkeypatch.delenv("KPRETRAIN_DATA", raising=False)
-    monkeypatch.setattr(named, "_REPOSITORY_DATA", tmp_path / "repository")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setenv("KPRETRAIN_OFFLINE", "0")
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(named, "_MNIST_URL", "http://127.0.0.1:9/mnist.npz")
-    return tmp_path
-
-
-def test_mnist_is_looked_for_in_order(nowhere, monkeypatch, capsys):
-    places = {
-        "$KPRETRAIN_DATA": nowhere / "mine",
-        "the repository's data": nowhere / "repository",
-        "Keras's cache": nowhere / "keras" / "datasets",
-    }
-    files = {words: write_mnist(folder, **mnist_arrays(seed=k)) for k, (words, folder) in enumerate(places.items())}
-    monkeypatch.setenv("KPRETRAIN_DATA", str(places["$KPRETRAIN_DATA"]))
-    for words, file in files.items():
-        dataset = data.load("mnist")
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        assert dataset.source == f"{words}/mnist.npz (sha256 {digest})" == data.loaded()["mnist"]
-        assert dataset.source in capsys.readouterr().out
-        file.unlink()
-    assert data.load("mnist").name == "digits"
-    out = capsys.readouterr().out
-    assert "download failed (ConnectionError)" in out
-    assert "Using scikit-learn's 1,797 digits instead" in out and "scores are lower" in out
-
-
-def test_a_data_folder_that_is_none_is_an_error(nowhere, monkeypatch):
-    monkeypatch.setenv("KPRETRAIN_DATA", str(nowhere / "typo"))
-    with pytest.raises(data.DataError, match=r"KPRETRAIN_DATA is .*typo.*Correct it"):
-        data.load("mnist")
 
 
 def test_an_unknown_dataset_names_those_there_are():
     with pytest.raises(ValueError, match=r"'imagenet'.*'digits'.*from_folder"):
         data.load("imagenet")
-
-
-@pytest.fixture
-def serve(nowhere, monkeypatch):
-    """Serve a small mnist.npz in a given way; return the list of requests that came."""
-    body, requests, over = write_mnist(nowhere / "server").read_bytes(), [], threading.Event()
-
-    def start(way):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                requests.append(self.path)
-                if way == "silent":
-                    over.wait(20)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if way == "truncated" else body)
-
-            def log_message(self, *_):
-                pass
-
-        server.RequestHandlerClass = Handler
-        sha256 = "0" * 64 if way == "wrong" else hashlib.sha256(body).hexdigest()
-        monkeypatch.setattr(named, "_MNIST_SHA256", sha256)
-        return requests
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), None)
-    server.daemon_threads = True
-    monkeypatch.setattr(named, "_MNIST_URL", f"http://127.0.0.1:{server.server_port}/mnist.npz")
-    monkeypatch.setattr(named, "_TIMEOUT", 0.5)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield start
-    over.set()
-    server.shutdown()
-    server.server_close()
-
-
-def test_mnist_is_downloaded_once(serve, nowhere):
-    requests = serve("whole")
-    assert data.load("mnist").source.startswith("Keras's cache/mnist.npz")
-    assert [path.name for path in (nowhere / "keras/datasets").iterdir()] == ["mnist.npz"]
-    assert data.load("mnist").name == "mnist"
-    assert requests == ["/mnist.npz"]
-
-
-@pytest.mark.parametrize(
-    ("way", "line"), [("wrong", "wrong sha256"), ("truncated", "download failed"), ("silent", "download failed (")]
-)
-def test_a_bad_download_leaves_nothing_behind(serve, nowhere, capsys, way, line):
-    requests, start = serve(way), time.perf_counter()
-    assert data.load("mnist").name == "digits"
-    out = capsys.readouterr().out
-    assert requests and line in out and "digits instead" in out
-    assert not [path for path in (nowhere / "keras").rglob("*") if path.is_file()]
-    assert time.perf_counter() - start < 10
-
-
-def test_offline_asks_no_server(serve, monkeypatch, capsys):
-    requests = serve("whole")
-    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
-    assert data.load("mnist").name == "digits"
-    assert requests == [] and "KPRETRAIN_OFFLINE=1 forbids the network" in capsys.readouterr().out
-
-
-def test_a_cache_that_cannot_be_written_falls_back(serve, nowhere, capsys):
-    serve("whole")
-    (nowhere / "keras").write_text("a file where the folder should be")
-    assert data.load("mnist").name == "digits"
-    assert "download failed" in capsys.readouterr().out
 
 
 class Bomb:
@@ -268,33 +138,17 @@ def test_real_mnist(real_data):
     assert dataset.name == "mnist" and "$KPRETRAIN_DATA" in dataset.source
 
 
-def jpeg(colour):
-    stream = io.BytesIO()
-    Image.fromarray(np.full((32, 32, 3), colour, "uint8")).save(stream, "JPEG")
-    return stream.getvalue()
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """An own `$KPRETRAIN_DATA`, and an own cache."""
-    monkeypatch.setenv("KPRETRAIN_DATA", str(tmp_path))
-    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    return tmp_path
-
-
 def write_photographs(path, top, parts, per_class=20):
-    with zipfile.ZipFile(path, "w") as file:
-        for part in parts:
-            for number, name in enumerate(("ant", "bee")):
-                for image in range(per_class):
-                    colour = (120 * number + image, 200 * (part == parts[0]), image)
-                    file.writestr(f"{top}/{part}/{name}/{image:04d}.jpg", jpeg(colour))
+    path.write_bytes(packed.zipped(packed.photographs(parts, per_class), f"{top}/"))
 
 
 def test_cifar10_from_a_zip_of_folders(shelf):
     write_photographs(shelf / "cifar10_images.zip", "cifar10_images", ("train", "test"))
     found = data.load("cifar10")
     assert sizes(found) == (36, 4, 40) and found.class_names == ["ant", "bee"]
+    assert found.source.startswith("$KPRETRAIN_DATA/cifar10_images.zip (sha256 ")
+    assert found.source.endswith("not as published: a copy as JPEG, whose pixels differ a little")
+    assert data.loaded()["cifar10"] == found.source  # so a record has it
     assert found.train.x.shape == (36, 32, 32, 3) and found.train.x.dtype == np.uint8
     for part in PARTS:
         x, y = getattr(found, part)
@@ -304,14 +158,47 @@ def test_cifar10_from_a_zip_of_folders(shelf):
     assert not np.array_equal(data.load("cifar10", seed=1).train.x, found.train.x)
 
 
-def test_hymenoptera_is_unpacked_once(shelf, capsys, monkeypatch):
+def test_cifar10_from_its_binary_batches_which_go_before_the_jpegs(shelf):
+    write_photographs(shelf / "cifar10_images.zip", "cifar10_images", ("train", "test"))
+    (shelf / "cifar-10-binary.tar.gz").write_bytes(packed.tarred(packed.cifar_binary(), "cifar-10-batches-bin/"))
+    found = data.load("cifar10")
+    assert sizes(found) == (90, 10, 20) and found.class_names[3] == "cat" and "JPEG" not in found.source
+    assert found.test.y.tolist() == [*range(10)] * 2 and found.test.y.dtype == np.int64
+    for part in PARTS:
+        x, y = getattr(found, part)
+        assert x.dtype == np.uint8 and (x[:, 0, 1] == 7).all()  # row 0, column 1: the picture is not turned
+        np.testing.assert_array_equal(x[:, 1, 0, 0] % 10, y)
+        np.testing.assert_array_equal(x[:, 31, 31], x[:, 31, 31, :1] + np.array([0, 100, 200]))
+
+
+def test_a_batch_cut_short_is_no_cifar10(shelf):
+    content = packed.cifar_binary()
+    content["data_batch_3.bin"] = content["data_batch_3.bin"][:-1]
+    (shelf / "cifar-10-binary.tar.gz").write_bytes(packed.tarred(content))
+    with pytest.raises(data.DataError, match=r"cifar-10-binary\.tar\.gz .*: not CIFAR-10 \(cannot reshape"):
+        data.load("cifar10")
+
+
+def test_hymenoptera_is_unpacked_once(shelf, capsys):
     write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
     found = data.load("hymenoptera")
-    assert sizes(found) == (36, 4, 40) and found.name == "hymenoptera" and found.source == "hymenoptera_data.zip"
+    assert sizes(found) == (36, 4, 40) and found.name == "hymenoptera"
+    assert found.source.startswith("$KPRETRAIN_DATA/hymenoptera_data.zip (sha256 ")
     assert capsys.readouterr().out.count("rows in 2 classes") == 1
-    monkeypatch.setattr(named.shutil, "unpack_archive", None)
+    files = {path: path.stat().st_mtime_ns for path in (shelf / "cache").rglob("*")}
+    assert len(files) == 80 + 2 * 2 + 2 + 1
     assert data.load("hymenoptera").train.x.tolist() == found.train.x.tolist()
-    assert len(list((shelf / "cache").iterdir())) == 1
+    assert {path: path.stat().st_mtime_ns for path in (shelf / "cache").rglob("*")} == files
+
+
+def test_unpacking_that_was_interrupted_goes_on(shelf):
+    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
+    found = data.load("hymenoptera")
+    for path in found.train.x[:5]:
+        Path(path).unlink()
+    Path(f"{found.train.x[0]}.0123.part").write_bytes(b"half")
+    again = data.load("hymenoptera")
+    assert again.train.x.tolist() == found.train.x.tolist() and sizes(again) == (36, 4, 40)
 
 
 def test_another_archive_is_noticed(shelf):
@@ -322,49 +209,60 @@ def test_another_archive_is_noticed(shelf):
     assert all(Path(path).is_file() for path in before.train.x)  # another process may be reading them
 
 
-def test_who_unpacks_second_takes_the_first_ones_folder(shelf, monkeypatch):
-    write_photographs(shelf / "hymenoptera_data.zip", "hymenoptera_data", ("train", "val"))
-    unpack = named.shutil.unpack_archive
-
-    def slow(*arguments):
-        """Another process is done while this one unpacks."""
-        monkeypatch.setattr(named.shutil, "unpack_archive", unpack)
-        data.load("hymenoptera")
-        unpack(*arguments)
-
-    monkeypatch.setattr(named.shutil, "unpack_archive", slow)
-    assert sizes(data.load("hymenoptera")) == (36, 4, 40)
-    assert len(list((shelf / "cache").iterdir())) == 1
-
-
-@pytest.mark.parametrize("encoding", ["utf8", "latin-1"])
+@pytest.mark.parametrize("encoding", ["utf8", "cp1252"])
 def test_rt_polarity_reads_both_encodings_and_keeps_near_duplicates_together(shelf, encoding, capsys):
     folder = shelf / "rt-polaritydata"
     folder.mkdir()
-    rng = np.random.default_rng(0)
-    for ending, word in (("pos", "fin\u00e9"), ("neg", "dull")):
-        lines = [f"{word} " + " ".join(f"w{rng.integers(5000)}" for _ in range(12)) for _ in range(100)]
-        (folder / f"rt-polarity.{ending}").write_text("\n".join([*lines, lines[0] + " ."]), encoding=encoding)
+    for name, text in packed.sentences(encoding).items():
+        (folder / name).write_bytes(text)
     found = data.load("rt-polarity")
     assert sum(sizes(found)) == 202 and found.class_names == ["negative", "positive"]
     assert capsys.readouterr().out.count("rows in 2 classes") == 1
     for part in PARTS:
         x, y = getattr(found, part)
-        assert [text.startswith("fin\u00e9") for text in x] == (y == 1).tolist()
+        assert [text.startswith("finé – and … w") for text in x] == (y == 1).tolist()
     twins = [row for row in all_rows(found) if row.endswith(" .")]
     assert all(part_of(found, row) == part_of(found, row[:-2]) for row in twins) and len(twins) == 2
 
 
-@pytest.mark.parametrize("name", ["cifar10", "hymenoptera", "rt-polarity"])
-def test_data_that_is_not_there_says_what_to_put_where(shelf, name):
-    with pytest.raises(data.DataError, match=r"not on this machine\. Put .* into \$KPRETRAIN_DATA or the repo"):
-        data.load(name)
+def test_spoken_digits_are_a_second_each_and_no_speaker_crosses(shelf):
+    takes = packed.takes() | {"3_ann_7.wav": packed.recording([3, 7, ord("a"), *range(9000)])}
+    (shelf / "free_spoken_digits.zip").write_bytes(packed.zipped(takes, "recordings/"))
+    waves, table = data.spoken_digits()
+    assert waves.shape == (121, 8000) and waves.dtype == np.int16
+    assert waves[:, :2].tolist() == table[["digit", "take"]].values.tolist()
+    assert waves[:, 2].tolist() == table["speaker"].str[0].map(ord).tolist()
+    assert (waves[:, 2999] != 0).all() and not waves[table["take"] < 7, 3000:].any()
+    assert waves[table["take"] == 7, 3:].tolist() == [list(range(7997))]
+    held_out = set()
+    for seed in range(6):
+        found = data.load("spoken_digits", seed=seed)
+        assert found.class_names == [str(digit) for digit in range(10)] and sum(sizes(found)) == 121
+        assert all(x.dtype == np.int16 and (x[:, 0] == y).all() for x, y in map(found.__getattribute__, PARTS))
+        speakers = [set(getattr(found, part).x[:, 2]) for part in PARTS]
+        assert [len(part) for part in speakers] == [4, 1, 1] and len(set.union(*speakers)) == 6
+        held_out |= speakers[2]
+    assert len(held_out) == 6  # each speaker is the test part of one seed
 
 
-@pytest.mark.parametrize("name, file", [("cifar10", "cifar10_images.zip"), ("hymenoptera", "hymenoptera_data.zip")])
-def test_a_zip_cut_short(shelf, name, file):
-    write_photographs(shelf / file, file[:-4], ("train", "val"))
-    (shelf / file).write_bytes((shelf / file).read_bytes()[:-300])
-    with pytest.raises(data.DataError, match=rf"{file}: not .* Put a whole copy there\."):
-        data.load(name)
-    assert not list((shelf / "cache").glob("*"))
+@pytest.mark.parametrize("options", [{"rate": 16000}, {"channels": 2}])
+def test_a_recording_of_another_kind_is_named(shelf, options):
+    takes = packed.takes(("ann",), 1) | {"5_ann_0.wav": packed.recording(range(100), **options)}
+    (shelf / "free_spoken_digits.zip").write_bytes(packed.zipped(takes))
+    with pytest.raises(data.DataError, match=r"5_ann_0\.wav in .*channels, bytes and rate are \("):
+        data.load("spoken_digits")
+
+
+@pytest.mark.parametrize("body", [b"", b"RIFF", b"no sound at all, but long enough to look like one"])
+def test_a_recording_that_is_none_is_named(shelf, body):
+    (shelf / "free_spoken_digits.zip").write_bytes(packed.zipped({"5_ann_0.wav": body}))
+    with pytest.raises(data.DataError, match=r"5_ann_0\.wav in .*: not a recording of this set"):
+        data.load("spoken_digits")
+
+
+def test_real_spoken_digits(real_data):
+    if not (real_data / "free_spoken_digits.zip").is_file():
+        pytest.skip("KPRETRAIN_DATA has no free_spoken_digits.zip")
+    waves, table = data.spoken_digits()
+    assert waves.shape == (3000, 8000) and (table.value_counts(["digit", "speaker"]) == 50).all()
+    assert (np.abs(waves).max(axis=1) > 100).all() and sizes(data.load("spoken_digits")) == (2000, 500, 500)
