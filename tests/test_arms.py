@@ -232,6 +232,6 @@ def test_texts_alone_take_the_projects_own_bert(capsys):
     assert list(found) == ["TF-IDF", "scratch", "frozen random", "frozen", "fine-tuned"]
     assert found["frozen"].pretraining_seconds > 60 and found["scratch"].estimator.learning_rate == 1e-3
     assert found["scratch"].estimator.preprocess.length == 16
-    long = dataclasses.replace(sentences(), train=Part(np.array(["red sun " * 40] * 60, object), sentences().train.y))
-    assert arms.texts(long)["frozen"].estimator[0].preprocess.length == 64
-    assert "rows of 64 tokens; 100.0 % of the texts are longer and are cut" in capsys.readouterr().out
+    long = dataclasses.replace(sentences(), train=Part(np.array(["red sun " * 80] * 60, object), sentences().train.y))
+    assert arms.texts(long)["frozen"].estimator[0].preprocess.length == 128  # the most it reads
+    assert "rows of 128 tokens; 100.0 % of the texts are longer and are cut" in capsys.readouterr().out

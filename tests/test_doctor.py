@@ -8,6 +8,7 @@ import pytest
 
 from kpretrain.paths import ROOT
 from kpretrain.tools import doctor
+from kpretrain.tools.cli import main
 
 
 def test_machine_names_missing_and_old_packages(tmp_path, monkeypatch, capsys):
@@ -74,3 +75,26 @@ def test_the_python_that_is_needed_is_that_of_pyproject():
     (first, low), (second, high) = doctor.PYTHON_FROM, doctor.PYTHON_BELOW
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={first}.{low},<{second}.{high}"
+
+
+def test_what_is_missing_is_installed_and_what_will_do_is_kept(tmp_path, monkeypatch, capsys):
+    lines = ["keras>=3.15", "numpy>=2.1", "tensorflow>=2.21", "ipykernel>=999", 'x>=1; platform_system == "Nowhere"']
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    versions, commands = {"numpy": "1.26.0", "tensorflow": "2.22.1", "ipykernel": "6.17.1"}, []
+
+    class Done:
+        returncode = 0
+
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "version", lambda name, missing: versions.get(name, missing))
+    monkeypatch.setattr(doctor.subprocess, "run", lambda command: commands.append(command) or Done)
+    assert main(["doctor", "--install"]) == 0
+    assert commands == [
+        [sys.executable, "-m", "pip", "install", "--quiet", "keras>=3.15", "numpy>=2.1", "tensorflow==2.22.1"]
+    ]
+    assert "Installing keras>=3.15, numpy>=2.1." in capsys.readouterr().out
+    versions |= {"keras": "3.15.1", "numpy": "2.1.0", "tensorflow": "2.20.0"}  # too old a TensorFlow is not kept
+    main(["doctor", "--install"])
+    assert commands[1][5:] == ["tensorflow>=2.21"]
+    versions["tensorflow"] = "2.21.0"
+    assert main(["doctor", "--install"]) == 0 and len(commands) == 2  # nothing is missing: nobody is asked

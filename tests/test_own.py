@@ -12,13 +12,14 @@ from pathlib import Path
 
 import keras
 import keras_hub
+import lanes
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from test_backbones import preset
 
-from kpretrain import backbones, data, text
+from kpretrain import backbones, data, presets, text
 from kpretrain.comparison import Comparison
 from kpretrain.paths import ROOT
 from kpretrain.tools import own
@@ -212,7 +213,8 @@ def small_backbones(monkeypatch, tmp_path):
     }
     words = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(300, 8)(tokens["token_ids"]))
     read = backbones.Backbone(keras.Model(tokens, words), text.Inputs(tokenizer, 64), 70.0)
-    monkeypatch.setattr(backbones, "texts", lambda name: read)
+    monkeypatch.setattr(backbones, "texts", lambda name, length: read)
+    monkeypatch.setattr(backbones, "public", lambda name, instead: name)
 
 
 def test_a_folder_of_small_grey_pictures(tmp_path, capsys, small_backbones):
@@ -253,6 +255,41 @@ def test_a_table_of_texts_and_the_same_command_gives_the_same_scores(tmp_path, c
     assert main([*call, "--minutes", "0", "--out", "again"]) == 0
     again = Comparison.load("again/comparison.json")
     assert first.table()["score"].tolist() == again.table()["score"].tolist()
+
+
+def test_the_shipped_backbone_stands_in_and_the_answer_says_so_first(tmp_path, capsys, monkeypatch, small_backbones):
+    """The bare command without a network: the page begins with what it speaks of, and how to ask real weights."""
+    monkeypatch.setattr(backbones, "public", lambda name, instead: str(presets.FOLDER / instead))
+    folder, out = photos(tmp_path / "photos"), tmp_path / "report"
+    assert main(["compare", str(folder), "--out", str(out), "--seeds", "3", "--labels", "2", "--updates", "2"]) == 0
+    first = (
+        "This speaks of resnet_cifar10, a small stand-in. Where the network is up, `python -m kpretrain compare "
+        f"{folder} --encoder resnet_18_imagenet` asks real weights. It cannot be told yet"
+    )
+    assert first in html.unescape((out / "index.html").read_text(encoding="utf8")).split("<dl")[0]
+    assert any(line.startswith(first) for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_public_backbone_on_this_machine_is_taken_frozen_and_tuned_where_asked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KPRETRAIN_OFFLINE", "1")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(own, "_LARGE", 1000)
+    sizes = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16, max_sequence_length=20)
+    lanes.shelve(tmp_path / "hub", "all_minilm_l6_v2_en", *lanes.bert(vocabulary_size=150, **sizes)[:2])
+    news().to_csv(tmp_path / "news.csv", index=False)
+    call = ["compare", str(tmp_path / "news.csv"), "--labels", "2", "--seeds", "1", "--updates", "2", "--out"]
+    assert main([*call, str(tmp_path / "frozen")]) == 0
+    said = capsys.readouterr().out
+    assert "stand-in" not in said and "Left out: all that trains so large a network" in said
+    found = Comparison.load(tmp_path / "frozen" / "comparison.json")
+    assert found.against == {"frozen": ("TF-IDF", "frozen random")}
+    command = json.loads((tmp_path / "frozen" / "comparison.json").read_text())["command"]
+    assert "--encoder all_minilm_l6_v2_en" in command and "rows of 20 tokens" in said
+    assert main([*call, str(tmp_path / "tuned"), "--tune"]) == 0
+    found = Comparison.load(tmp_path / "tuned" / "comparison.json")
+    assert list(found.against) == ["frozen", "fine-tuned", "contrastive"]
+    assert " --tune " in json.loads((tmp_path / "tuned" / "comparison.json").read_text())["command"]
 
 
 def test_mistakes_are_one_line_and_exit_code_two(tmp_path, capsys):

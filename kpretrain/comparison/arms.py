@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 _MOST_EXTRA = 60  # seconds of pretraining up to which "scratch, longer" is put in unasked
+_LENGTHS = 16, 32, 64, 128, 256  # tokens in a row; MiniLM was trained on 256 at most
 _TRAINING = ("augment", "batch_size", "head_first", "learning_rate", "updates", "weight_decay")
 
 
@@ -184,8 +185,8 @@ def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_se
         Pretrained; takes what `preprocess` makes of strings. A name or a folder is that of a backbone
         (`kp.backbones.texts`). None gives "TF-IDF" alone.
     preprocess : callable, optional
-        As in `FineTune`. A backbone that is named reads rows of 16, 32 or 64 tokens, the least that holds 95 % of the
-        texts whole; a line says how many are cut.
+        As in `FineTune`. A backbone that is named reads rows of 16, 32, 64, 128 or 256 tokens, the least that holds
+        95 % of the texts whole, and no more than it can; a line says how many texts are cut.
     pretraining_seconds : float, optional
         As in `images`.
     **options
@@ -245,13 +246,43 @@ def tuned_tfidf():
     return Arm(GridSearchCV(words, settings), note="six settings, cross-validated in the draw")
 
 
+def contrastive(encoder, *, preprocess=None, against=("TF-IDF",), pretraining_seconds=0.0, **settings):
+    """Return contrastive tuning on the draw's own labels (SetFit, https://arxiv.org/abs/2209.11055), as an arm.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Pretrained.
+    preprocess, **settings
+        Of `kp.transfer.ContrastiveTune`.
+    against, pretraining_seconds
+        Of `Arm`.
+
+    Returns
+    -------
+    Arm
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> contrastive(kp.models.image_encoder(), against="scratch", pairs=10).estimator.pairs
+    10
+    """
+    from ..transfer import ContrastiveTune  # which brings Keras
+
+    tuned = ContrastiveTune(encoder, preprocess=preprocess, **settings)
+    return Arm(
+        tuned, against, pretraining_seconds, f"{tuned.pairs} pairs of a kind for each row, then logistic regression"
+    )
+
+
 def _backbone(kind, dataset, encoder, preprocess, seconds):
     """(encoder, preprocess, pretraining seconds, a note); an encoder that is named is loaded and brings the others."""
     note = ""
     if isinstance(encoder, str | os.PathLike):
         from .. import backbones  # which bring Keras
 
-        encoder, its_own, took = getattr(backbones, kind)(encoder)
+        encoder, its_own, took = backbones.images(encoder) if kind == "images" else backbones.texts(encoder, None)
         seconds = took if seconds is None else seconds
         if preprocess is None:
             preprocess, note = _fitted(its_own, dataset.train.x) if kind == "texts" else (its_own, "")
@@ -262,7 +293,8 @@ def _fitted(inputs, texts, some=1000):
     """(`kp.text.Inputs` with rows as short as the texts allow: half the tokens take half the time; what is cut)."""
     texts = [str(text) for text in texts[:: max(1, len(texts) // some)]]
     tokens = [len(one.ids) + 2 for one in inputs.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-    length = next((n for n in (16, 32) if np.quantile(tokens, 0.95) <= n < inputs.length), inputs.length)
+    enough = next((n for n in _LENGTHS if np.quantile(tokens, 0.95) <= n), _LENGTHS[-1])
+    length = min(enough, inputs.length)
     longer = 100 * np.mean([count > length for count in tokens])
     cut = f"rows of {length} tokens; {longer:.1f} % of the texts are longer and are cut"
     if longer:

@@ -189,8 +189,10 @@ def report(comparison, dataset, answer, notes, command, seconds):
     drawn = page.picture(
         figure, f"Accuracy on the test rows against labels per class, a curve for each arm. {_best(comparison)}"
     )
-    arms = [name for name in ("frozen", "fine-tuned") if name in comparison.against]
+    arms = [name for name in comparison.against if "scratch" in comparison.against[name]]
     saved = [comparison.labels_saved(arm).assign(arm=arm)[["arm", "labels", "needed", "low", "high"]] for arm in arms]
+    several = len(labels) > 1
+    saved_labels = as_markdown(pd.concat(saved)) if several and saved else ""
     differences = comparison.differences()[["arm", "against", "labels", "points", "low", "high"]]
     done = [
         *notes,
@@ -204,13 +206,12 @@ def report(comparison, dataset, answer, notes, command, seconds):
         "- Every single score and all settings: comparison.json, beside this page.",
         f"\nMade again by:\n\n`{command}`",
     ]
-    several = len(labels) > 1
     sections = {
         "Verdict": "\n".join(f"- {line}" for line in verdict(comparison).splitlines()),
         "Scores: percent correct and 95 % interval": comparison.markdown_table(),
         "Differences in points, with 95 % intervals": _shown(_contrast_rows(comparison)),
         "Differences at each number of labels": _shown(differences) if several else "",
-        "Labels per class that scratch needs for the same score": as_markdown(pd.concat(saved)) if several else "",
+        "Labels per class that scratch needs for the same score": saved_labels,
         "What it cost": as_markdown(costs(comparison)),
         "What was chosen and left out": "\n".join(f"- {line}" for line in done),
         "Settings": "\n".join(settings),

@@ -61,10 +61,10 @@ def _run(**options):
     return exit_code(run(**options))
 
 
-def _doctor():
-    from .doctor import report
+def _doctor(install):
+    from . import doctor
 
-    return report()
+    return doctor.install() if install else doctor.report()
 
 
 def _compare(**options):
@@ -154,11 +154,13 @@ def _parser():
     option("--jobs", type=int, default=1, metavar="N", help=text)
     option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
 
-    add(
+    option = add(
         _doctor,
         "tell whether this machine is ready, package by package",
         "Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
+    text = "install the packages that are missing, and nothing else, as the notebooks do in Colab"
+    option("--install", action="store_true", help=text)
 
     option = add(
         _compare,
@@ -176,7 +178,8 @@ def _parser():
     text = "a column, such as an author, whose rows stay on one side of the test"
     option("--group", metavar="COLUMN", help=text)
     option("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
-    option("--encoder", metavar="NAME", help="a preset's name or folder (default: resnet_cifar10 or bert_docstrings)")
+    text = "a preset's name or folder (default: resnet_18_imagenet or all_minilm_l6_v2_en, or else the course's own)"
+    option("--encoder", metavar="NAME", help=text)
     option("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
     option("--seeds", type=_positive, default=20, metavar="N", help="the most draws of labels (default: 20)")
     text = "labels per class (default: chosen from the data)"
@@ -184,6 +187,8 @@ def _parser():
     option("--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)")
     text = "draws are added until then, three at least; 0 for no limit (default: 10)"
     option("--minutes", type=_seconds, default=10, metavar="N", help=text)
+    text = "train large networks too (minutes a fit): fine-tuned, from scratch, and contrastively on texts"
+    option("--tune", action="store_true", help=text)
 
     option = add(
         _record,

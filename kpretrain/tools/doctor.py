@@ -29,6 +29,7 @@ assert float(tf.reduce_sum(tf.ones((2, 3)) @ tf.ones((3, 2)))) == 12.0 == float(
 # The pip that belongs to this Python, which need not be the first one on the path.
 PIP = f'"{sys.executable}" -m pip' if " " in sys.executable else f"{sys.executable} -m pip"
 CLONE = "run this in a clone of the repository"
+RUNS_NOTEBOOKS = {"jupyterlab", "ipykernel", "ipython", "jupyter_client"}
 
 
 @dataclass
@@ -82,6 +83,35 @@ def report():
     return 1
 
 
+def install():
+    """Install the packages that are missing or too old, and nothing else: what the first cell does in Colab.
+
+    A TensorFlow that will do stays as it is, since Colab's own is built for its accelerators. What runs the notebook
+    that asks for this stays, too: it cannot be replaced under a running notebook.
+
+    Returns
+    -------
+    code : int
+        0 if nothing is missing any more.
+
+    Examples
+    --------
+    >>> install()  # doctest: +SKIP
+    Installing tensorflow-text>=2.21.1, keras-nlp>=0.32.
+    0
+    """
+    lacking, kept = [], []
+    for needed, found, fits in _requirements():
+        if not fits and needed.name not in RUNS_NOTEBOOKS:
+            lacking.append(f"{needed.name}{needed.specifier}")
+        elif fits and needed.name == "tensorflow":
+            kept.append(f"tensorflow=={found}")
+    if not lacking:
+        return 0
+    print(f"Installing {', '.join(lacking)}.", flush=True)
+    return subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking, *kept]).returncode
+
+
 def checks(smoke=True):
     """Yield a `Check` for everything that the course needs.
 
@@ -127,17 +157,22 @@ def _packages():
         yield Check("fail", "the list of requirements is not there", CLONE)
         return
     try:
-        from packaging.requirements import Requirement
-    except ImportError:
-        yield Check("fail", "packaging is not installed, so no version can be compared", f"{PIP} install packaging")
-        return
-    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
-    for needed in map(Requirement, filter(None, lines)):
-        if needed.marker is None or needed.marker.evaluate():
-            found = version(needed.name, None)
-            fits = found is not None and needed.specifier.contains(found, prereleases=True)
+        for needed, found, fits in _requirements():
             text = f"{needed.name} {found or 'is not installed'} (needs {needed.specifier})"
             yield _judged(fits, text, f'{PIP} install "{needed.name}{needed.specifier}"')
+    except ImportError:
+        yield Check("fail", "packaging is not installed, so no version can be compared", f"{PIP} install packaging")
+
+
+def _requirements():
+    """Yield each requirement that holds on this system, the version that is installed or None, and whether it fits."""
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    for needed in map(Requirement, filter(None, (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines))):
+        if needed.marker is None or needed.marker.evaluate():
+            found = version(needed.name, None)
+            yield needed, found, found is not None and needed.specifier.contains(found, prereleases=True)
 
 
 def _processor():

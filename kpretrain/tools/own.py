@@ -21,7 +21,10 @@ _LEAST_ROWS = 5  # training rows of a class; fewer would keep the whole grid at 
 _SMALL = 500  # rows of data of which two in five are tested on, in place of one in five
 _FEW_TEST_ROWS, _COARSE = 200, 100  # test rows below which validation is tested on too, and a warning is due
 _LEAST_DRAWS = 3  # that are always run
-_DEFAULTS = {"images": ("resnet_cifar10", "pixels"), "texts": ("bert_docstrings", "TF-IDF")}
+_PUBLIC = {"images": "resnet_18_imagenet", "texts": "all_minilm_l6_v2_en"}
+_SHIPPED = {"images": "resnet_cifar10", "texts": "bert_docstrings"}
+_BASELINE = {"images": "pixels", "texts": "TF-IDF"}
+_LARGE = 5e6  # parameters of an encoder from which on a fit that trains it takes minutes on two cores
 
 
 def run(
@@ -37,6 +40,7 @@ def run(
     labels=None,
     updates=100,
     minutes=10,
+    tune=False,
 ):
     """Compare pretrained and other models on your own data, and write `index.html` and `comparison.json`.
 
@@ -54,7 +58,8 @@ def run(
     encoding : str, optional
         Of a CSV, TSV or JSONL table; None is UTF-8.
     encoder : str or path, optional
-        A backbone (`kp.backbones`); None is "resnet_cifar10" for images, "bert_docstrings" for texts.
+        A backbone (`kp.backbones`). None is "resnet_18_imagenet" for images, "all_minilm_l6_v2_en" for texts; where
+        these cannot be had, the small ones of this project stand in, and the answer says so first.
     out : path
         The folder of the report.
     seeds : int
@@ -66,6 +71,9 @@ def run(
     minutes : float
         A draw is not begun when less time is left than the last one took. Three are run whatever it takes. 0 is no
         limit: all `seeds` draws are run.
+    tune : bool
+        Train large encoders too, where a fit takes minutes: fine-tuned, from scratch and, for texts, contrastively.
+        Without it they are compared frozen. Encoders of up to 5 million parameters are always trained, too.
 
     Returns
     -------
@@ -94,10 +102,17 @@ def run(
         raise data.DataError(f"{path}: a folder of images has no --{', --'.join(columns_named)}; leave that out.")
     dataset, notes = _read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
-    encoder, baseline = encoder or _DEFAULTS[kind][0], _DEFAULTS[kind][1]
     session.setup()
-    arms, note = _arms(kind, dataset, encoder, baseline, updates)
-    notes = [line for line in (*notes, why, note) if line]
+    from .. import backbones, presets  # which bring Keras, so after the quiet start
+
+    asked, beware = encoder or _PUBLIC[kind], ""
+    if encoder is None and backbones.public(asked, instead=_SHIPPED[kind]) == str(presets.FOLDER / _SHIPPED[kind]):
+        encoder = _SHIPPED[kind]
+        command = f"python -m kpretrain compare {shlex.quote(str(path))} --encoder {asked}"
+        beware = f"This speaks of {encoder}, a small stand-in. Where the network is up, `{command}` asks real weights."
+    encoder = encoder or asked
+    arms, left_out = _arms(kind, dataset, encoder, updates, tune)
+    notes = [line for line in (beware, *notes, why, *left_out) if line]
     _say(*notes)
     folder = files.cache_folder() / "compare"
     draws, stopped = _draws(arms, dataset, chosen, seeds, minutes, started, folder)
@@ -106,10 +121,12 @@ def run(
     comparison = compare(arms, dataset, chosen, range(draws), folder=folder, progress=False)
     words = ["python -m kpretrain compare", shlex.quote(str(path)), f"--encoder {shlex.quote(str(encoder))}"]
     words += [f"--{name} {shlex.quote(value)}" for name, value in columns_named.items()]
+    words += ["--tune"] * tune
     words += [f"--labels {','.join(map(str, chosen))} --seeds {draws} --updates {updates} --minutes 0"]
     command = " ".join(words)
     comparison.save(out / "comparison.json", name=path.name, title=path.name, command=command)
     seconds, sentence = time.perf_counter() - started, answer.sentence(comparison, dataset, kind)
+    sentence = f"{beware} {sentence}".strip()
     with files.replacing(out / "index.html") as temporary:
         temporary.write_text(answer.report(comparison, dataset, sentence, notes, command, seconds), encoding="utf8")
     costs = answer.costs(comparison).to_string(index=False)
@@ -247,18 +264,27 @@ def _trimmed(dataset):
     return dataset, lines
 
 
-def _arms(kind, dataset, encoder, baseline, updates):
-    """The standard arms, and a line on the one that is left out.
+def _arms(kind, dataset, encoder, updates, tune):
+    """The standard arms, and lines on those that are left out.
 
     Frozen and fine-tuned are compared with what people would use instead of them. How many updates "scratch, longer"
     gets would depend on the speed of this machine, so that a later run could not go on with its fits.
     """
     arms = getattr(standard, kind)(dataset, encoder, updates=updates, extra_updates=0)
+    network, seconds = arms["fine-tuned"].estimator, arms["frozen"].pretraining_seconds
+    large = network.encoder.count_params() > _LARGE
+    if large and not tune:
+        arms = {name: arms[name] for name in (_BASELINE[kind], "frozen random", "frozen")}
+        arms["frozen"] = replace(arms["frozen"], against=(_BASELINE[kind], "frozen random"))
+        line = "Left out: all that trains so large a network, which takes minutes a fit; --tune puts it in."
+        return arms, [line]
     for name in ("frozen", "fine-tuned"):
-        arms[name] = replace(arms[name], against=(baseline, "scratch"))
-    seconds = arms["frozen"].pretraining_seconds
+        arms[name] = replace(arms[name], against=(_BASELINE[kind], "scratch"))
+    if large and kind == "texts":
+        rivals = {"preprocess": network.preprocess, "against": (_BASELINE[kind], "scratch")}
+        arms["contrastive"] = standard.contrastive(network.encoder, pretraining_seconds=seconds, **rivals)
     line = f"Left out: the arm scratch trained for the {seconds:,.0f} s of the pretraining more, in each of its fits."
-    return arms, line if seconds else ""
+    return arms, [line] if seconds else []
 
 
 # ---------------------------------------------------------------- whole draws, while there is time
@@ -279,8 +305,9 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
         return table[["fit_seconds", "predict_seconds"]].to_numpy().sum()
 
     try:
-        # a fit of a first draw, and so not in vain: what is trained takes nearly all the time
-        took = run({"scratch": arms["scratch"]}, labels[:1]) * 2 * len(labels)
+        # a fit of a first draw, and so not in vain: what is trained takes nearly all the time, else the features do
+        one = {"scratch": arms["scratch"]} if "scratch" in arms else {"frozen": replace(arms["frozen"], against=())}
+        took = run(one, labels[:1]) * len(labels) * (2 if "scratch" in arms else 1)
         _say(f"A draw takes about {duration(took)}.{_late(least, took, end)}")
         while done < most and (done < least or not new or time.perf_counter() + took <= end):
             cells = _files(folder)

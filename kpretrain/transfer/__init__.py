@@ -1,11 +1,13 @@
-"""Reusing an encoder: frozen as a scikit-learn transformer (`Features`), or trained on as a classifier (`FineTune`).
+"""Reusing an encoder: frozen as a scikit-learn transformer (`Features`), or trained on as a classifier (`FineTune`;
+`ContrastiveTune` for a few labelled texts).
 
-An encoder is any keras.Model or Layer that turns inputs into one array of features. Both estimators take raw rows, such
+An encoder is any keras.Model or Layer that turns inputs into one array of features. All take raw rows, such
 as uint8 images or strings; `preprocess` turns them into what the encoder reads.
 """
 
 from .encoders import cut_encoder, fresh
 from .features import Features
 from .finetune import FineTune
+from .pairs import ContrastiveTune
 
-__all__ = ["Features", "FineTune", "cut_encoder", "fresh"]
+__all__ = ["ContrastiveTune", "Features", "FineTune", "cut_encoder", "fresh"]

@@ -104,10 +104,10 @@ def cut_encoder(encoder, layer):
 
 
 def check_settings(estimator):
-    """Raise ValueError where a setting of a `Features` or a `FineTune` cannot be used."""
-    if estimator.weights not in ("pretrained", "random"):
+    """Raise ValueError where a setting of an estimator cannot be used."""
+    if getattr(estimator, "weights", "random") not in ("pretrained", "random"):
         raise ValueError(f"weights is {estimator.weights!r}; set it to 'pretrained' or 'random'.")
-    for name, least in (("batch_size", 1), ("updates", 0)):
+    for name, least in (("batch_size", 1), ("updates", 0), ("pairs", 1)):
         if getattr(estimator, name, least) < least:
             raise ValueError(f"{name} is {getattr(estimator, name)!r}; set it to {least} or more.")
     if not getattr(estimator.encoder, "built", False):
