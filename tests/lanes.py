@@ -10,16 +10,17 @@ NOTEBOOKS = {"resnet_50_imagenet": "09_transfer_resnet", "bert_base_en_uncased":
 
 
 def lane(name):
-    """The one core cell that asks for this preset by its name, as it is printed."""
+    """The core cell that asks for this preset by its name and the cell after it, as they are printed."""
     notebook = nbformat.read(ROOT / "notebooks" / f"{NOTEBOOKS[name]}.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and f'"{name}"' in cell.source]
-    (cell,) = [cell for cell in cells if "from_preset(" in cell.source]
-    assert "core" in cell.metadata.tags
-    return cell.source
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    (first,) = [k for k, cell in enumerate(cells) if f'"{name}"' in cell.source and "from_preset(" in cell.source]
+    assert "core" in cells[first].metadata.tags and first == 2  # after set-up and settings
+    assert "load_model(" in cells[first + 1].source
+    return cells[first].source + "\n" + cells[first + 1].source
 
 
 def run(name):
-    """Run that cell alone, and return its namespace."""
+    """Run these cells alone, and return their namespace."""
     space = {"__name__": "__main__"}
     exec(compile(lane(name), name, "exec"), space)
     return space
