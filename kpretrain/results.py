@@ -90,9 +90,10 @@ def beside(comparison, name, *, title, folder=FOLDER):
     """Show what a comparison found, and under it the stored record of the same notebook.
 
     First come the verdict and the figure of this run. Then, marked as such, those of the record: it has more sizes,
-    draws and pretraining runs. It is shown if it answers the same question, which is the same data set, and in the
-    arms that both have the same architecture. The tables are folded away. Where `python -m kpretrain record` runs
-    the notebook, the comparison is stored, and no earlier record is shown.
+    draws and pretraining runs, and of its arms those are shown that this run has too. It is shown if it answers the
+    same question, which is the same data set, and in the arms that both have the same architecture. The tables are
+    folded away. Where `python -m kpretrain record` runs the notebook, the comparison is stored, and no earlier record
+    is shown.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def beside(comparison, name, *, title, folder=FOLDER):
         print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
         return comparison
     record = load(name, folder)
-    stored = _comparison(record)
+    stored = _of_arms(_comparison(record), comparison.arms)
     if why := _another_question(comparison.facts, stored.facts):
         print(f"The stored record is of {why}, so it is not shown here; `python -m kpretrain results` shows it.")
         return comparison
@@ -186,6 +187,17 @@ def _show(comparison, heading, mark=None):
     plt.close(axis.figure)
     table = comparison.summary().to_html(border=0)
     display(HTML(f"<details><summary>All numbers</summary>{table}</details>"), metadata=mark)
+
+
+def _of_arms(comparison, arms):
+    """A comparison without the arms that are not among `arms`; whole, if it has none of them."""
+    keep = comparison.table()["arm"].isin(arms).to_numpy()
+    if not keep.any():
+        return comparison
+    hits = [cell for cell, kept in zip(comparison.hits(), keep, strict=True) if kept]
+    against = {arm: [r for r in rivals if r in arms] for arm, rivals in comparison.against.items() if arm in arms}
+    table = comparison.table()[keep].assign(hits=hits)
+    return type(comparison)(table, against, comparison.test_rows, comparison.facts)
 
 
 def _another_question(mine, stored):

@@ -248,6 +248,8 @@ RIGHT = [
     (check.convolution_sizes, (24, 12, 12, 6)),
     (check.convolution_sizes, np.array([24, 12, 12, 6])),
     (check.shift_images, shift),
+    (check.rebuilt_point, (10, 6, 8, 25)),
+    (check.rebuilt_point, (10.0, *np.multiply(10, [0.6, 0.8]), np.float32(25))),
     (check.masked_loss, hidden_loss()),
     (check.masked_loss, hidden_loss_in_place),
     (check.patches_seen, (16, 16)),
@@ -342,6 +344,16 @@ WRONG = [
     (check.shift_images, lambda images, rng: shift(images, rng) / 255, "wanted uint8 (200, 28, 28, 1), got float64"),
     (check.shift_images, lambda images, rng: shift(images, rng)[..., 0], "got uint8 (200, 28, 28)"),
     (check.shift_images, lambda images, rng: images.tolist(), "got int64"),
+    (check.rebuilt_point, (11, 8.8, 6.6, 4), "that is the code along (0.8, 0.6)"),
+    (check.rebuilt_point, (15, 9, 12, 50), "Multiply each"),
+    (check.rebuilt_point, (9, 6, 8, 25), "0.6 times the first number plus"),
+    (check.rebuilt_point, (10, 8, 6, 25), "the code times 0.6"),
+    (check.rebuilt_point, (10, 6, 6, 25), "the code times 0.8"),
+    (check.rebuilt_point, (10, 6, 8, 5), "the length of the error"),
+    (check.rebuilt_point, (10, 6, 8, 12.5), "the mean over the two numbers"),
+    (check.rebuilt_point, (10, 6, 8, 1), "square each before you add"),
+    (check.rebuilt_point, (10, 6, 8, 7), "square both differences"),
+    (check.rebuilt_point, (10, 6, 8), "you gave 3"),
     (check.masked_loss, lambda p, t, h: ((p - t) ** 2).mean(), "that is the mean over all patches"),
     (check.masked_loss, hidden_loss(divide=10), "divided by the number of all"),
     (check.masked_loss, hidden_loss(total=True), "that is a sum over values"),
@@ -459,7 +471,13 @@ WRONG = [
     (check.brier, lambda q, y: 0.0, "the example's score is"),
     (check.brier, squares_in_place, "the probabilities that were given have changed"),
 ]
-TAKES_A_VALUE = (check.dense_parameters, check.convolution_sizes, check.patches_seen, check.backbone_cost)
+TAKES_A_VALUE = (
+    check.dense_parameters,
+    check.convolution_sizes,
+    check.rebuilt_point,
+    check.patches_seen,
+    check.backbone_cost,
+)
 CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exercise.__name__)
 
 

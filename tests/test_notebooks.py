@@ -243,21 +243,141 @@ def test_03_multiplications_are_counted_right():
     assert np.allclose(multiplications(model), [4 * 4 * 3 * 3 * 3 * 2 / 1e6, 4 * 4 * 3 * 5 / 1e6], atol=5e-4)
 
 
-def test_04_reconstruction_is_that_of_the_helper():
+def autoencoders(*names):
+    """What notebook 04 defines, all in one namespace: the named ones."""
+    from types import SimpleNamespace
+
     import keras
 
-    from kpretrain import models, objectives
+    import kpretrain as kp
 
-    (decoder,) = definitions("04_autoencoders", "image_decoder")
-    (shown,) = definitions("04_autoencoders", "Reconstruction")
-    parts = models.image_encoder(), decoder()
-    x = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 1), dtype="uint8")
-    losses = []
-    for kind in (shown, objectives.Reconstruction):
-        model = kind(*parts)
-        model.compile(keras.optimizers.SGD(0.0))
-        losses.append(model.evaluate(x, verbose=0))
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6) and losses[0] > 0
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / "04_autoencoders.ipynb", as_version=4))
+    (loss,) = (line for cell in cells for line in cell.source.splitlines() if line.startswith("loss_on_hidden = "))
+    every = ("squared_error", "batches", "train", "image_decoder", "convolutional_autoencoder", "cut", "join", "choose")
+    every += ("blocks", "placed", "masked_autoencoder", "masked_batches", "encoder_of", "snow", "dense_autoencoder")
+    given = dict(kp=kp, SEED=0, BATCH=64, settings=SimpleNamespace(pretraining=20), images=digit_like(256))
+    found = dict(zip(every, definitions("04_autoencoders", *every, **given), strict=True))
+    exec(loss, {"keras": keras}, found)
+    return [found[name] for name in names]
+
+
+def digit_like(n):
+    """Images that hold one bright square each, somewhere."""
+    rng, images = np.random.default_rng(0), np.zeros((n, 28, 28, 1), "uint8")
+    for image, (row, column) in zip(images, rng.integers(4, 16, (n, 2)), strict=True):
+        image[row : row + 8, column : column + 8] = 255
+    return images
+
+
+def test_04_the_target_is_the_clean_image_and_each_image_comes_once_an_epoch():
+    import itertools
+
+    squared_error, batches, snow = autoencoders("squared_error", "batches", "snow")
+    x = np.random.default_rng(0).integers(0, 256, (300, 28, 28, 1), dtype="uint8")
+    pairs = list(itertools.islice(batches(x, snow), 8))
+    assert all(seen.shape == clean.shape == (64, 28, 28, 1) for seen, clean in pairs)
+    known = {row.tobytes() for row in x}
+    first, second = ({row.tobytes() for _, clean in pairs[k : k + 4] for row in clean} for k in (0, 4))
+    assert len(first) == len(second) == 256 and first | second <= known and first != second
+    seen, clean = pairs[0]
+    assert abs(float((seen - clean).std()) - 127.5) < 2 and abs(float((seen - clean).mean())) < 2
+    plain, again = next(batches(x))
+    assert plain is again  # the plain autoencoder's target is its input
+    rebuilt = np.random.default_rng(1).uniform(size=clean.shape).astype("float32")
+    assert float(squared_error(clean, rebuilt)) == pytest.approx(np.mean((rebuilt - clean / 255) ** 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["plain", "denoising", "masked"])
+def test_04_each_autoencoder_learns_more_than_the_mean_image(kind):
+    import keras
+
+    names = ("dense_autoencoder", "masked_autoencoder", "train", "batches", "masked_batches", "snow", "loss_on_hidden")
+    dense_autoencoder, masked_autoencoder, train, batches, masked_batches, snow, loss_on_hidden = autoencoders(*names)
+    keras.utils.set_random_seed(0)
+    x = digit_like(512)
+    if kind == "masked":
+        losses = train(masked_autoencoder(), masked_batches(x), 400, loss_on_hidden)
+    else:
+        losses = train(dense_autoencoder(8), batches(x, snow if kind == "denoising" else None), 200)
+    mean_image = np.mean((x / 255 - x.mean(axis=0) / 255) ** 2)
+    assert losses[-1] < 0.8 * mean_image < losses[0]
+
+
+def test_04_patches_agree_with_a_loop_and_are_joined_again():
+    cut, join = autoencoders("cut", "join")
+    x = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1))
+    corners = [(row, column) for row in range(0, 28, 7) for column in range(0, 28, 7)]
+    expected = [[image[r : r + 7, c : c + 7].reshape(-1) for r, c in corners] for image in x]
+    np.testing.assert_array_equal(cut(x), expected)
+    np.testing.assert_array_equal(join(cut(x)), x)
+
+
+def test_04_a_quarter_is_visible_drawn_evenly_and_for_each_image_by_itself():
+    (choose,) = autoencoders("choose")
+    picks = choose(4000, np.random.default_rng(0))
+    assert picks.shape == (4000, 4, 16) and set(np.unique(picks)) == {0, 1}
+    np.testing.assert_array_equal(picks.sum(axis=2), 1)
+    visible = picks.sum(axis=1)
+    assert visible.max() == 1 and len(np.unique(visible, axis=0)) > 1500
+    assert np.abs(visible.mean(axis=0) - 0.25).max() < 4.5 * np.sqrt(0.25 * 0.75 / 4000)
+
+
+def test_04_the_masked_encoder_sees_visible_patches_only_and_guesses_come_back_in_their_places():
+    import keras
+
+    cut, join, choose, masked_autoencoder, encoder_of = autoencoders(
+        "cut", "join", "choose", "masked_autoencoder", "encoder_of"
+    )
+    keras.utils.set_random_seed(0)
+    network, rng = masked_autoencoder(), np.random.default_rng(0)
+    x, picks = rng.integers(0, 256, (5, 28, 28, 1)).astype("float32"), choose(5, rng)
+    hidden = 1 - picks.sum(axis=1)
+    other = join(np.where(hidden[:, :, None] == 1, np.float32(77), cut(x)))
+    guess, same = (np.asarray(network([images, picks])) for images in (x, other))
+    assert guess.shape == (5, 16, 49) and (x != other).mean() > 0.7
+    np.testing.assert_allclose(guess, same, atol=1e-5)
+    assert np.abs(guess - np.asarray(network([255 - x, picks]))).max() > 1e-3
+    order = picks[:, rng.permutation(4)]  # in another order, the same patches are visible
+    np.testing.assert_allclose(guess, np.asarray(network([x, order])), atol=1e-5)
+    back = network.get_layer("places").input
+    placed = np.asarray(keras.Model(network.inputs, back)([x, picks]))
+    np.testing.assert_array_equal(np.abs(placed).sum(axis=2) > 0, hidden == 0)
+    everything = np.tile(np.eye(16, dtype="float32"), (5, 1, 1))  # with all patches visible, it is the encoder's mean
+    mean = np.asarray(keras.Model(network.inputs, back)([x, everything])).mean(axis=1)
+    np.testing.assert_allclose(np.asarray(encoder_of(network)(x)), mean, atol=1e-5)
+
+
+def test_04_only_hidden_patches_count():
+    masked_batches, masked_autoencoder, cut, loss = autoencoders(
+        "masked_batches", "masked_autoencoder", "cut", "loss_on_hidden"
+    )
+    network = masked_autoencoder()
+    network.compile("sgd", loss)
+    (x, picks), target, counts = next(masked_batches(digit_like(128)))
+    np.testing.assert_array_equal(counts, 1 - picks.sum(axis=1))
+    np.testing.assert_allclose(target, cut(x) / 255, atol=1e-6)
+    guess = np.asarray(network([x, picks]))
+    expected = np.mean(((guess - target) ** 2)[counts == 1])
+    assert np.mean((guess - target) ** 2) != pytest.approx(expected, rel=1e-3)
+    given = network.evaluate((x, picks), target, sample_weight=counts, batch_size=64, verbose=0)
+    assert given == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["plain", "denoising", "masked"])
+def test_04_the_presets_are_of_the_networks_of_the_notebook_in_layers_of_core_keras(name):
+    import zipfile
+
+    from kpretrain import presets
+    from kpretrain.fingerprint import architecture
+
+    convolutional_autoencoder, masked_autoencoder = autoencoders("convolutional_autoencoder", "masked_autoencoder")
+    convolutional_autoencoder.__globals__["train"] = lambda *_: None  # only the network is wanted here
+    built = masked_autoencoder() if name == "masked" else convolutional_autoencoder()
+    found = presets.load(f"{name}_mnist")
+    assert architecture(found) == architecture(built)
+    assert [w.shape for w in found.get_weights()] == [w.shape for w in built.get_weights()]
+    with zipfile.ZipFile(presets.FOLDER / f"{name}_mnist" / "model.keras") as file:
+        assert b"kpretrain" not in file.read("config.json")
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])

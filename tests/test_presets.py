@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kpretrain import objectives, presets
+from kpretrain import models, presets
 
 ABOUT = {"command": "python -m demo --seed 3", "data": {"mnist": "55,000 images"}, "metric": {"probe, %": 96.25}}
 ROWS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
@@ -19,7 +19,7 @@ FRESH = """
 import sys
 import numpy as np
 from kpretrain import presets
-assert "kpretrain.objectives" not in sys.modules
+assert "kpretrain.models" not in sys.modules
 model = presets.load(sys.argv[1])
 np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 """
@@ -42,7 +42,8 @@ def stored(tmp_path):
 
 def test_a_class_of_ours_loads_in_a_fresh_process(tmp_path):
     keras.utils.set_random_seed(0)
-    encoder = objectives.PatchEncoder((8, 8, 1), 2, width=8, depth=1, heads=2)
+    parts = [keras.Input((8, 8, 1)), models.Jitter(), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3)]
+    encoder = keras.Sequential(parts)
     path = store(encoder, tmp_path)
     np.save(tmp_path / "rows.npy", ROWS)
     command = [sys.executable, "-c", FRESH, str(path), str(tmp_path / "rows.npy"), str(tmp_path / "out.npy")]

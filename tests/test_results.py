@@ -241,6 +241,22 @@ def test_the_stored_record_stands_beside_what_was_found(tmp_path, monkeypatch, s
     assert own[1][1]["image/png"]["alt"].startswith("Accuracy of the arms") and "<details>" in own[2][0].data
 
 
+def test_of_the_record_those_arms_are_shown_that_this_run_has_too(tmp_path, monkeypatch, shown):
+    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
+    rows = small_comparison(0).table()
+    third = rows[rows["arm"] == "scratch"].assign(arm="broken rival", score=50.0)
+    facts = small_comparison(0).facts
+    table = pd.concat([rows, third]).assign(hits=[bytes([n]) * 125 for n in range(6)])
+    table["score"] = [100 * bin(n).count("1") / 8 for n in range(6)]
+    against = {"pretrained": ["broken rival", "scratch"], "broken rival": ["scratch"]}
+    whole = Comparison(table, against, 1000, facts)
+    (tmp_path / "99_demo.json").write_text(json.dumps(whole.record(name="99_demo", command="do")), encoding="utf8")
+    found = results.beside(small_comparison(7), "99_demo", title="Demo", folder=tmp_path)
+    assert found.arms == ["scratch", "pretrained"] and found.against == {"pretrained": ("scratch",)}
+    assert found.over_rows and found.hits() == [bytes([n]) * 125 for n in range(4)]
+    assert "broken" not in shown[3][0].data + shown[5][0].data and "broken" in str(whole.summary())
+
+
 @pytest.mark.parametrize("other", ["data", "network"])
 def test_a_record_of_other_data_or_another_network_is_not_shown(tmp_path, monkeypatch, shown, capsys, other):
     monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)

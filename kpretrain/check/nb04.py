@@ -6,6 +6,27 @@ from .judge import exercise, match, match_each, numbers, one_number, unsolved, w
 
 
 @exercise
+def rebuilt_point(answer):
+    """Notebook 04: code, rebuilt point (two numbers) and squared error of (10, 5) along the direction (0.6, 0.8)."""
+    wrong_if(unsolved(answer), "replace the dots by four numbers: the code, the rebuilt point, the squared error.")
+    got = numbers(answer, 4, "four numbers are wanted, (code, first, second, squared error); you gave {}.").round(6)
+    wrong = {
+        (0, 11): "that is the code along (0.8, 0.6). Here the direction is (0.6, 0.8).",
+        (0, 15): "that is the sum of the point's numbers. Multiply each by its number of the direction first.",
+        (3, 5): "that is the length of the error. Its square is wanted.",
+        (3, 12.5): "that is the mean over the two numbers. The sum of their squares is wanted.",
+        (3, 1): "the two errors are 4 and -3: square each before you add them.",
+    }
+    otherwise = [
+        "the code is 0.6 times the first number plus 0.8 times the second.",
+        "the first rebuilt number is the code times 0.6.",
+        "the second rebuilt number is the code times 0.8.",
+        "subtract the rebuilt point from the point, square both differences, and add them.",
+    ]
+    match_each(got, (10, 6, 8, 25), wrong, otherwise)
+
+
+@exercise
 def masked_loss(function):
     """Notebook 04: `function(predicted, target, hidden)` is the mean squared error over the hidden patches only."""
     rng = np.random.default_rng(0)
