@@ -390,6 +390,56 @@ def test_05_nt_xent_is_that_of_the_helper(temperature):
     assert float(shown(first, second, temperature)) == pytest.approx(expected, abs=1e-5)
 
 
+def test_06_frechet_is_that_of_the_formula():
+    from scipy.linalg import sqrtm
+
+    (frechet,) = definitions("06_gan", "frechet")
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 5)), rng.normal(size=(200, 5)) + 0.3
+    one, other = np.cov(real.T), np.cov(fake.T)
+    root = sqrtm(one @ other).real
+    expected = np.sum((real.mean(0) - fake.mean(0)) ** 2), np.trace(one + other - 2 * root)
+    np.testing.assert_allclose(frechet(real, fake), expected)
+    np.testing.assert_allclose(frechet(real, real), (0, 0), atol=1e-9)
+    np.testing.assert_allclose(frechet(real, np.tile(real.mean(0), (9, 1))), (0, np.trace(one)), atol=1e-9)
+
+
+def test_06_the_game_of_five_numbers_loses_the_spread_and_finds_it_sooner_with_decay():
+    given = dict(zip(("sigmoid", "parts"), definitions("06_gan", "sigmoid", "parts"), strict=True))
+    (play,) = definitions("06_gan", "play", **given)
+    games = play(0), play(0.05)
+    for game in games:  # what the prose says: both lose the spread first, at a loss of a coin
+        assert np.abs(game[300, 1]) < 0.1 and abs(game[200:500, 2].mean() - np.log(4)) < 0.1
+    free, calm = (np.flatnonzero(np.abs(game[:, 1] - 0.5) > 0.1)[-1] for game in games)
+    assert calm + 200 < free
+    np.testing.assert_allclose(games[1][-300:, :4].mean(0), (1, 0.5, np.log(4), np.log(2)), atol=0.05)
+
+
+def test_06_each_player_moves_by_its_own_loss():
+    import keras
+    import tensorflow as tf
+    from keras import ops
+
+    (cross_entropy,) = definitions("06_gan", "cross_entropy")
+    make_generator, GAN = definitions("06_gan", "make_generator", "GAN", tf=tf, LATENT=64, cross_entropy=cross_entropy)
+    x = np.random.default_rng(0).integers(0, 256, (32, 28, 28, 1), dtype="uint8")
+
+    def moved(rates):
+        critic = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+        gan = GAN(make_generator(8), critic, 0)
+        gan.compile(*rates)
+        players = [gan.generator, gan.discriminator]
+        before = [[ops.convert_to_numpy(w) for w in player.trainable_variables] for player in players]
+        gan.fit(x, batch_size=16, verbose=0)
+        return [
+            any(not np.array_equal(old, new) for old, new in zip(kept, player.trainable_variables, strict=True))
+            for kept, player in zip(before, players, strict=True)
+        ]
+
+    assert moved((1e-3, 1e-3)) == [True, True]
+    assert moved((1e-3, 0.0)) == [True, False] and moved((0.0, 1e-3)) == [False, True]
+
+
 @pytest.fixture
 def moons():
     """Two moons, a label for each, and what notebook 05 needs to spread them: rows, classes, where, the estimator."""

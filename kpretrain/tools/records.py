@@ -25,10 +25,7 @@ SETTINGS = {
         "draws": 2,
         "extra_updates": 4000,
         "updates": 60,
-        "rounds": 2,
         "judged": 500,
-        "referee_rows": 2_000,
-        "collapse_rounds": 1,
     },
     "07": {
         "labels_per_class": [10, 50, 200],
