@@ -8,7 +8,7 @@ from .bets import bet, bets, settle
 from .nb00 import paired_gain
 from .nb01 import leak_count, word_deletion
 from .nb02 import dense_parameters, logit_gradient, macro_f1
-from .nb03 import convolution_sizes, shift_images
+from .nb03 import convolution_sizes, receptive_fields, shift_images
 from .nb04 import masked_loss, patches_seen, rebuilt_point
 from .nb05 import contrastive_loss, precision_at
 from .nb06 import coverage, generator_losses
@@ -40,6 +40,7 @@ __all__ = [
     "perplexity",
     "precision_at",
     "rebuilt_point",
+    "receptive_fields",
     "settle",
     "shift_images",
     "top_p",
