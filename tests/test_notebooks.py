@@ -502,6 +502,86 @@ def test_06_each_player_moves_by_its_own_loss():
     assert moved((1e-3, 0.0)) == [True, False] and moved((0.0, 1e-3)) == [False, True]
 
 
+def simclr(encoder, projector, temperature=0.5, kind="SimCLR"):
+    """The model of notebook 05 around the given parts."""
+    return definitions("05_contrastive", "nt_xent", "SimCLR", kind)[-1](encoder, projector, temperature)
+
+
+def judged(first, second, **options):
+    """What the model reports on embeddings that are handed to it."""
+    from keras import layers
+
+    model = simclr(layers.Identity(), layers.Identity(), **options)
+    model.compile("sgd")
+    return model.evaluate((first, second), batch_size=len(first), return_dict=True, verbose=0)
+
+
+def test_05_reports_agree_with_a_loop():
+    first, noise = np.random.default_rng(0).normal(size=(2, 12, 3)).astype("float32")
+    second = first + 0.4 * noise
+    rows = np.concatenate([first, second])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    nearest = [max((k for k in range(24) if k != i), key=lambda k, i=i: rows[i] @ rows[k]) for i in range(24)]
+    right = np.mean([k == (i + 12) % 24 for i, k in enumerate(nearest)])
+    shares = np.exp(rows @ rows.T / 0.3)
+    np.fill_diagonal(shares, 0)
+    losses = [-np.log(shares[i, (i + 12) % 24] / shares[i].sum()) for i in range(24)]
+    assert 0.1 < right < 0.9
+    got = judged(first, second, temperature=0.3)
+    assert got["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert got["accuracy"] == pytest.approx(right)
+    assert got["spread"] == pytest.approx(np.mean(rows.std(axis=0)) * np.sqrt(3), rel=1e-4)
+
+
+def test_05_spread_tells_a_collapse():
+    random = np.random.default_rng(0).normal(size=(2, 400, 8)).astype("float32")
+    assert judged(*random)["spread"] == pytest.approx(1, abs=0.02)
+    same = np.ones((20, 8), "float32")
+    collapsed = judged(same, 2 * same)
+    assert collapsed["spread"] == pytest.approx(0, abs=1e-6)
+    assert collapsed["loss"] == pytest.approx(np.log(39), rel=1e-5)
+    only_partners = judged(same, 2 * same, kind="NoNegatives")
+    assert only_partners["loss"] == pytest.approx(-1 / 0.5) and only_partners["spread"] == pytest.approx(0, abs=1e-6)
+
+
+def test_05_both_views_pass_as_one_batch_and_the_given_encoder_is_trained():
+    import keras
+    from keras import layers
+
+    seen = []
+
+    class Record(layers.Layer):
+        def call(self, x):
+            seen.append(x.shape[0])
+            return x
+
+    keras.utils.set_random_seed(0)
+    encoder = keras.Sequential([Record(), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(8)])
+    x = np.random.default_rng(0).integers(0, 256, (64, 2, 2, 1), dtype="uint8").repeat(4, axis=1).repeat(4, axis=2)
+    model = simclr(encoder, keras.Sequential([layers.Dense(4)]))
+    embeddings = model((x[:5], x[5:10]))
+    assert seen[-1] == 10 and [tuple(part.shape) for part in embeddings] == [(5, 4), (5, 4)]
+    before = [weight.copy() for weight in encoder.get_weights()]
+    model.compile(keras.optimizers.Adam(0.01))
+    losses = model.fit((x, np.maximum(x, 20)), batch_size=32, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    assert all((new != old).any() for new, old in zip(encoder.get_weights(), before, strict=True))
+
+
+def test_05_views_are_pairs_of_the_same_images_in_whole_batches():
+    import tensorflow as tf
+
+    def alter(rows, training):
+        return rows + tf.random.uniform(tf.shape(rows), maxval=0.4)
+
+    (pairs,) = definitions("05_contrastive", "pairs", tf=tf)
+    images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
+    for ((first, second),) in pairs(images, alter, 4).take(5):  # beyond one pass
+        assert first.shape == second.shape == (4, 1, 1, 1) and first.dtype == "float32"
+        np.testing.assert_array_equal(np.floor(first), np.floor(second))
+        assert (np.asarray(first) != np.asarray(second)).any()
+
+
 @pytest.fixture
 def moons():
     """Two moons, a label for each, and what notebook 05 needs to spread them: rows, classes, where, the estimator."""

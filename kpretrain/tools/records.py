@@ -16,8 +16,7 @@ SETTINGS = {
     "05": {
         "labels_per_class": [1, 5, 10, 50, 100],
         "draws": 2,
-        "extra_updates": 4000,
-        "student_updates": 1500,
+        "temperatures": [1.0],
         "explore_images": 1000,
         "photos": 0,
     },
