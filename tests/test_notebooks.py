@@ -3,8 +3,10 @@
 import ast
 import os
 import re
+import string
 import sys
 import time
+import types
 from pathlib import Path
 
 import nbformat
@@ -118,7 +120,7 @@ def test_stamp_tells_of_a_full_run_on_the_real_data(path):
     stamp = printed(code_cells(notebook)[-1])
     assert "profile full" in stamp and "seed 0" in stamp
     long = path.stem[:2] >= "04"
-    most = {"02": 7, "03": 7, "07": 10, "08": 10, "09": 10, "10": 10}  # minutes
+    most = {"02": 7, "03": 7, "07": 10, "09": 10, "10": 10}  # minutes
     assert seconds_of(notebook) <= 60 * most.get(path.stem[:2], 8 if long else 6)
     memory = float(re.search(r"peak memory ([\d.]+) GB", stamp).group(1))
     assert memory <= (5.0 if path.stem[:2] in ("09", "10") else 4.0 if long else 3.0)
@@ -673,6 +675,80 @@ def test_07_masks_as_the_helper_does():
         at = np.arange(len(rows))[:, None]
         kept = helper.weights > 0
         assert shown == pytest.approx(kind(helper.rows[at, helper.positions], helper.labels)[kept].mean(), abs=0.012)
+
+
+def test_08_the_rate_ends_with_the_training():
+    (schedule,) = definitions("08_causal_language_model", "schedule")
+    for updates in (16, 100, 5000):
+        rates = [float(schedule(5e-3, updates)(step)) for step in range(updates + 1)]
+        assert rates[0] == 0 and max(rates) == pytest.approx(5e-3) and rates.index(max(rates)) == max(1, updates // 10)
+        assert rates[-1] == pytest.approx(0, abs=1e-9) and min(rates[1:-1]) > 0
+    assert float(schedule(5e-3, 100, end=0.02)(100)) == pytest.approx(1e-4)
+
+
+def test_08_the_gpt_sees_the_past_and_writes_what_is_chosen():
+    import keras_hub
+
+    import kpretrain as kp
+
+    names = ("spread", "make_gpt", "who_sees_whom", "write", "sample", "softmax")
+    given = dict(keras_hub=keras_hub, kp=kp, V=50, LENGTH=8)
+    _, make_gpt, who_sees_whom, write, sample, softmax = definitions("08_causal_language_model", *names, **given)
+    space = write.__globals__
+    space["rows"] = np.arange(5, 17)[None].astype("int32")
+    assert (who_sees_whom(make_gpt(50, 16, 12)) == np.tril(np.ones((12, 12), bool))).all()
+    assert who_sees_whom(make_gpt(50, 16, 12, causal=False)).all()
+    words = [*kp.text.SPECIAL, *(first + second for first in "wx" for second in string.ascii_lowercase)][:50]
+    space["tokenizer"] = kp.text.fast_tokenizer(words)
+    model = make_gpt(50, 16, 8)
+    assert write(model, "wa wb", lambda logits: 7, tokens=9) == "wa wb" + " wc" * 9  # longer than the positions reach
+    draws = [sample(lambda logits: softmax(logits, 0.5), seed=1)(np.log([0.25, 0.75])) for _ in range(3)]
+    assert len(set(draws)) == 1  # the same random numbers each time
+    one = sample(seed=0)
+    assert np.mean([one(np.log([0.25, 0.75])) for _ in range(2000)]) == pytest.approx(0.75, abs=0.04)
+
+
+def test_08_ways_to_choose_keep_what_they_say():
+    softmax, _, top_k, top_p = definitions("08_causal_language_model", "softmax", "keep", "top_k", "top_p")
+    p = np.array([0.05, 0.25, 0.2, 0.3, 0.08, 0.12])
+    logits = np.log(p) + 3
+    np.testing.assert_allclose(softmax(logits), p)
+    np.testing.assert_allclose(softmax(logits, 0.5), p**2 / (p**2).sum())
+    np.testing.assert_allclose(top_k(logits, 2), np.array([0, 0.25, 0, 0.3, 0, 0]) / 0.55)
+    np.testing.assert_allclose(top_p(logits, 0.65), np.array([0, 0.25, 0.2, 0.3, 0, 0]) / 0.75)
+    np.testing.assert_allclose(top_p(logits, 0.2), [0, 0, 0, 1, 0, 0])
+    assert np.count_nonzero(top_p(np.zeros(8), 0.45)) == 4
+
+
+def test_08_training_goes_through_the_rows_in_the_order_of_the_seed():
+    import keras
+    import pandas as pd
+
+    names = ("questions", "schedule", "train")
+    given = dict(BATCH=2, time=time, SimpleNamespace=types.SimpleNamespace, pd=pd)
+    *_, train = definitions("08_causal_language_model", *names, **given)
+
+    def bigram(seed):
+        keras.utils.set_random_seed(seed)
+        return keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(7, 7)])
+
+    rows, seen = np.tile(np.arange(7), (12, 2)).astype("int32"), []
+    first, again, other = (train(bigram(0), rows, rows[:2], 0.1, seed, 40, seen.append) for seed in (0, 0, 1))
+    assert seen[:10] == list(first.curve["step"]) == [4 * k for k in range(1, 11)]
+    np.testing.assert_allclose(first.curve["validation"], again.curve["validation"], rtol=1e-4)
+    assert first.curve["validation"].iloc[-1] < 0.8 * first.curve["validation"].iloc[0]
+    assert (np.diff(first.curve["seconds"]) > 0).all() and len(other.curve) == 10
+
+
+def test_08_the_vocabulary_is_that_of_the_presets():
+    import hashlib
+
+    from kpretrain import presets
+
+    (path,) = (presets.FOLDER / "bert_docstrings").rglob("vocabulary.txt")
+    entries = " ".join(path.read_text(encoding="utf8").splitlines())
+    for name in ("gpt_docstrings", "lstm_docstrings"):
+        assert hashlib.sha256(entries.encode()).hexdigest().startswith(presets.manifest(name)["settings"]["vocabulary"])
 
 
 def test_09_photographs_are_moved_and_mirrored_and_depend_on_seed_and_pass_alone():

@@ -13,7 +13,7 @@ from .nb04 import masked_loss, patches_seen, rebuilt_point
 from .nb05 import contrastive_loss, precision_at
 from .nb06 import coverage, generator_losses
 from .nb07 import alter, unigram_loss
-from .nb08 import perplexity, top_p
+from .nb08 import min_p, perplexity
 from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 
@@ -35,6 +35,7 @@ __all__ = [
     "macro_f1",
     "masked_loss",
     "merged_kernel",
+    "min_p",
     "paired_gain",
     "patches_seen",
     "perplexity",
@@ -43,7 +44,6 @@ __all__ = [
     "receptive_fields",
     "settle",
     "shift_images",
-    "top_p",
     "unigram_loss",
     "word_deletion",
 ]

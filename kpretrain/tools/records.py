@@ -35,15 +35,7 @@ SETTINGS = {
         "live_pairs": 20,
         "bug_updates": 20,
     },
-    "08": {
-        "labels_per_class": [10, 50, 200],
-        "draws": 5,
-        "extra_updates": 400,
-        "updates": 16,
-        "leak_updates": 16,
-        "long_updates": 5000,
-        "copies": 2,
-    },
+    "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
     "09": {"draws": 5, "extra_updates": 400, "live_photographs": 0},
     "10": {
         "labels_per_class": [10, 50, 200],
