@@ -69,7 +69,7 @@ def test_the_lane_takes_the_public_weights_from_the_cache_without_a_network(name
     }
     moved = {layer for layer, kept in same.items() if not kept}
     assert moved == (set() if name == RESNET else {"transformer_layer_1", "pooled_dense"})
-    assert len(same) > len(moved) and found.optimizer.iterations > 0
+    assert len(same) > len(moved) and np.abs(found.output_dense.bias).max() > 0  # the head learned; it starts at zero
     assert set(space["y"]) == set(range(found.num_classes))  # rows may be sorted by class
 
 
@@ -125,10 +125,15 @@ def test_a_hub_that_does_not_answer_is_given_up_after_seconds(listening, kaggleh
 def test_a_name_that_is_looked_for_in_vain_is_given_up_after_seconds(kagglehub_cache, monkeypatch):
     monkeypatch.setenv("KPRETRAIN_OFFLINE", "0")
     monkeypatch.setattr(backbones, "_PATIENCE", 1)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(20))
+
+    def search(*_, **__):
+        time.sleep(5)
+        raise OSError("nothing found")
+
+    monkeypatch.setattr(socket, "getaddrinfo", search)
     start = time.perf_counter()
     assert backbones.public(BERT, instead="bert_docstrings") == str(presets.FOLDER / "bert_docstrings")
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 4
 
 
 def test_a_hub_that_answers_is_asked_by_name(kagglehub_cache, monkeypatch):
