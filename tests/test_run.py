@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import io
 import json
 import os
 import re
@@ -13,8 +14,10 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import v4
+from PIL import Image
 
 from kpretrain.paths import ROOT
 from kpretrain.tools import run as course
@@ -525,3 +528,20 @@ def test_run_names_a_missing_package():
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert re.fullmatch(r"kpretrain: the package \w+ is not installed; .*doctor.*\n", done.stderr)
+
+
+def test_figures_are_kept_with_a_palette_and_grey_ones_lose_nothing():
+    random = np.random.default_rng(0)
+    grey = random.integers(0, 256, (60, 60), dtype="uint8")
+    cells = []
+    for pixels in (np.stack([grey] * 3, axis=-1), random.integers(0, 256, (60, 60, 3), dtype="uint8")):
+        file = io.BytesIO()
+        Image.fromarray(np.dstack([pixels, np.full((60, 60), 255, "uint8")])).save(file, "PNG")
+        png = base64.b64encode(file.getvalue()).decode("ascii")
+        cells.append(v4.new_code_cell("", outputs=[v4.new_output("display_data", {"image/png": png})]))
+    before = [cell.outputs[0].data["image/png"] for cell in cells]
+    course._halve_figures(v4.new_notebook(cells=cells))
+    after = [cell.outputs[0].data["image/png"] for cell in cells]
+    assert all(len(new) < 0.75 * len(old) for new, old in zip(after, before, strict=True))
+    kept = np.asarray(Image.open(io.BytesIO(base64.b64decode(after[0]))).convert("RGB"))
+    np.testing.assert_array_equal(kept, np.stack([grey] * 3, axis=-1))
