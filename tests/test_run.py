@@ -538,7 +538,7 @@ def test_figures_are_kept_with_a_palette_and_grey_ones_lose_nothing():
         file = io.BytesIO()
         Image.fromarray(np.dstack([pixels, np.full((200, 200), 255, "uint8")])).save(file, "PNG")
         png = base64.b64encode(file.getvalue()).decode("ascii")
-        cells.append(v4.new_code_cell("", outputs=[v4.new_output("display_data", {"image/png": png})]))
+        cells.append(v4.new_code_cell("draw()", outputs=[v4.new_output("display_data", {"image/png": png})]))
     before = [cell.outputs[0].data["image/png"] for cell in cells]
     course._halve_figures(v4.new_notebook(cells=cells))
     after = [cell.outputs[0].data["image/png"] for cell in cells]
