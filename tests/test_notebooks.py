@@ -427,7 +427,9 @@ def test_06_each_player_moves_by_its_own_loss():
         gan = GAN(make_generator(8), critic, 0)
         gan.compile(*rates)
         players = [gan.generator, gan.discriminator]
-        before = [[ops.convert_to_numpy(w) for w in player.trainable_variables] for player in players]
+        before = [
+            [ops.convert_to_numpy(w).copy() for w in player.trainable_variables] for player in players
+        ]  # no views
         gan.fit(x, batch_size=16, verbose=0)
         return [
             any(not np.array_equal(old, new) for old, new in zip(kept, player.trainable_variables, strict=True))
