@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import nbformat
+import pytest
 from test_run import write_notebook
 
+import kpretrain
+from kpretrain.paths import ROOT
 from kpretrain.tools import records, run
 from kpretrain.tools.report import Result
 
@@ -36,3 +40,15 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
     stored = json.loads((tmp_path / "data" / "results" / "99_demo.json").read_text())
     assert stored["command"] == "python -m kpretrain record 99 --seeds 0,2"
     assert [row["score"] for row in stored["scores"]] == [9.0, 11.0]
+
+
+@pytest.mark.parametrize("number", sorted(records.SETTINGS))
+def test_a_record_changes_only_settings_that_its_notebook_has(number, monkeypatch):
+    """Otherwise `python -m kpretrain record NN`, which stands under the stored record, would end in an error."""
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    (source,) = [cell for cell in cells if "settings = kp.profile(" in cell]
+    monkeypatch.setenv("KPRETRAIN_PROFILE", "full")
+    monkeypatch.setenv("KPRETRAIN_SETTINGS", json.dumps(records.SETTINGS[number]))
+    exec(source, space := {"kp": kpretrain})
+    assert space["settings"].as_dict().items() >= records.SETTINGS[number].items()
