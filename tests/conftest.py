@@ -22,6 +22,12 @@ def _apart_from_the_user(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_tuner():
+    """As after `kp.setup()`, for whichever test loads TensorFlow first."""
+    session.spare_the_tuner()
+
+
 @pytest.fixture
 def real_data():
     """The folder that `$KPRETRAIN_DATA` names, with the real MNIST in it."""
