@@ -1,4 +1,4 @@
-"""The contrastive objective: its loss against a plain loop, and an encoder that is really trained.
+"""The contrastive objective against a plain loop, and at its edges.
 
 The file runs under whichever backend `KERAS_BACKEND` names; its last test runs it under the others.
 """
@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from numpy.testing import assert_allclose
 
 from kpretrain import objectives
 
@@ -110,102 +109,28 @@ def test_nt_xent_is_half_of_keras_cvs_loss():
     assert float(SimCLRLoss(0.2)(first, second)) == pytest.approx(2 * loss_of(first, second, 0.2), rel=1e-5)
 
 
-def evaluated(first, second, temperature=0.5):
-    model = objectives.Contrastive(layers.Identity(), layers.Identity(), temperature)
-    model.compile("sgd")
-    return model.evaluate((first, second), batch_size=len(first), return_dict=True, verbose=0)
+class Pairs(keras.Model):
+    """A network under NT-Xent, as the notebooks build them."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def call(self, pair):
+        both = self.network(ops.concatenate(pair))
+        return both[: len(both) // 2], both[len(both) // 2 :]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return objectives.nt_xent(*y_pred)
 
 
-def test_contrastive_metrics_agree_with_a_loop():
-    first, noise = embeddings(12, 3)
-    second = first + 0.4 * noise
-    rows = np.concatenate([first, second])
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    nearest = [max((k for k in range(24) if k != i), key=lambda k, i=i: rows[i] @ rows[k]) for i in range(24)]
-    right = np.mean([k == (i + 12) % 24 for i, k in enumerate(nearest)])
-    assert 0.1 < right < 0.9
-    got = evaluated(first, second, 0.3)
-    assert got["loss"] == pytest.approx(loop(first, second, 0.3)[0], rel=1e-5)
-    assert got["accuracy"] == pytest.approx(right)
-    assert got["spread"] == pytest.approx(np.mean(rows.std(axis=0)) * math.sqrt(3), rel=1e-5)
-
-
-def test_spread_tells_a_collapse():
-    assert evaluated(*embeddings(400, 8))["spread"] == pytest.approx(1, abs=0.02)
-    same = np.ones((20, 8), "float32")
-    collapsed = evaluated(same, 2 * same)
-    assert collapsed["spread"] == pytest.approx(0, abs=1e-6)
-    assert collapsed["loss"] == pytest.approx(math.log(39), rel=1e-5)
-
-
-def test_contrastive_training_at_zero_embeddings_stays_finite():
-    flat = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(4)])
-    zero = layers.Dense(3, kernel_initializer="zeros")
-    model = objectives.Contrastive(flat, zero)
+def test_training_at_zero_embeddings_stays_finite():
+    flat = [layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(4), layers.Dense(3, kernel_initializer="zeros")]
+    model = Pairs(keras.Sequential(flat))
     model.compile(keras.optimizers.SGD(0.1))
     history = model.fit((images(8), images(8, seed=1)), batch_size=8, verbose=0).history
     assert history["loss"][0] == pytest.approx(math.log(15))  # all cosines are 0
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-
-
-def test_contrastive_refuses_what_is_no_pair():
-    model = objectives.Contrastive(layers.Flatten(), layers.Dense(2))
-    with pytest.raises(ValueError, match="two views"):
-        model(images(4))
-    with pytest.raises(ValueError, match="temperature is 0"):
-        objectives.Contrastive(layers.Flatten(), layers.Dense(2), temperature=0)
-
-
-def test_both_views_are_one_batch_and_losses_of_layers_count():
-    seen = []
-
-    class Record(layers.Layer):
-        def call(self, x):
-            seen.append(x.shape[0])
-            return x
-
-    dense = layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.1))
-    model = objectives.Contrastive(keras.Sequential([Record(), layers.Flatten()]), dense)
-    pair = (ops.cast(images(5), "float32"), ops.cast(images(5, seed=1), "float32"))
-    projections = model(pair)
-    assert seen[-1] == 10 and projections[0].shape == projections[1].shape == (5, 2)
-    penalty = 0.1 * np.square(numpy(dense.kernel)).sum()
-    plain = number(objectives.nt_xent(*projections, 0.5))
-    assert number(model.compute_loss(pair, None, projections)) == pytest.approx(plain + penalty, rel=1e-5)
-
-
-# ---------------------------------------------------------------- training and saving
-
-
-def contrastive():
-    parts = [keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(8)]
-    encoder = keras.Sequential(parts)
-    return encoder, objectives.Contrastive(encoder, keras.Sequential([layers.Dense(4)]))
-
-
-def test_the_loss_falls_and_the_given_encoder_is_the_trained_one():
-    keras.utils.set_random_seed(0)
-    encoder, model = contrastive()
-    x = np.repeat(np.repeat(images(64, size=2), 4, axis=1), 4, axis=2)  # plain quarters: easy to tell apart
-    before = [weight.copy() for weight in encoder.get_weights()]
-    model.compile(keras.optimizers.Adam(0.01))
-    losses = model.fit((x, np.maximum(x, 20)), batch_size=32, epochs=8, verbose=0).history["loss"]
-    assert losses[-1] < 0.9 * losses[0]
-    assert model.encoder is encoder
-    assert all((new != old).any() for new, old in zip(encoder.get_weights(), before, strict=True))
-
-
-def test_a_trained_objective_saves_and_loads_whole(tmp_path):
-    keras.utils.set_random_seed(0)
-    _, model = contrastive()
-    x = images(8)
-    model.compile(keras.optimizers.Adam(0.01))
-    model.fit((x, x), epochs=1, verbose=0)
-    expected = model((x, x), training=False)
-    model.save(tmp_path / "model.keras")
-    found = keras.models.load_model(tmp_path / "model.keras")((x, x), training=False)
-    for one, other in zip(expected, found, strict=True):
-        assert_allclose(numpy(other), numpy(one), atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
