@@ -29,30 +29,31 @@ def perplexity(function):
 
 
 @exercise
-def top_p(function):
-    """Notebook 08: `function(probabilities, p)` keeps the fewest most likely tokens that hold at least p."""
-    given = np.array([0.05, 0.25, 0.2, 0.3, 0.08, 0.12])
-    answer = returned(function, given, 0.65, kind="an array of the same length", changed=CHANGED)
+def min_p(function):
+    """Notebook 08: `function(probabilities, m)` keeps the tokens with at least the share m of the largest one."""
+    given = np.array([1.0, 3, 6, 2, 1, 3]) / 16
+    answer = returned(function, given, 0.5, kind="an array of the same length", changed=CHANGED)
     got = numbers(answer, 6, "6 numbers are wanted, one for each token, zeros included; you return {}.")
 
     def held(tokens):
         return np.where(tokens, given, 0) / given[tokens].sum()
 
-    right = held(given >= 0.2)  # 0.3 + 0.25 is below 0.65, with 0.2 it is above
+    right = held(given >= 3 / 16)  # half of the largest one, 6/16
     wrong = {
-        "the token that crosses p is missing: 0.3 and 0.25 hold less than 0.65, so 0.2 stays, too.": held(
-            given >= 0.25
+        "m is a share of the largest probability, not a probability by itself.": np.zeros(6),
+        "a token with exactly the share m of the largest one stays, too: at least, not more than.": held(
+            given > 3 / 16
         ),
-        "one token too many: 0.3, 0.25 and 0.2 hold 0.65 already.": held(given >= 0.12),
         "the order of the tokens was changed. Put each probability back in its place.": -np.sort(-right),
-        "these are the least likely tokens. Sort the other way round.": held(given < 0.3),
+        "these are the unlikely tokens. Keep those above the threshold.": held(given < 3 / 16),
+        "these are the fewest tokens that together hold m, which is top-p.": held(np.isin(np.arange(6), [1, 2])),
         "nothing was taken away.": given,
     }
-    otherwise = f"of 0.05 0.25 0.2 0.3 0.08 0.12 and p = 0.65 should come {right.round(3)}, not {got.round(3)}."
+    otherwise = f"of 1/16 times (1, 3, 6, 2, 1, 3) and m = 0.5 should come {right.round(3)}, not {got.round(3)}."
     whole = got / (got.sum() or 1)
     match(whole, right, wrong, otherwise)
     wrong_if(not np.allclose(got, whole), "the rest does not sum to 1. Divide it by its sum.")
-    alone = np.allclose(numbers(function(given.copy(), 0.2)), given == 0.3)
-    wrong_if(not alone, "with p = 0.2 the most likely token, 0.3, holds enough by itself. It must stay, alone.")
-    problem = "with eight equal tokens and p = 0.45 four must stay. Count tokens, don't compare with a threshold."
-    wrong_if(np.count_nonzero(numbers(function(np.full(8, 0.125), 0.45))) != 4, problem)
+    alone = np.allclose(numbers(function(np.array([0.05, 0.9, 0.05]), 0.1)), [0, 1, 0])
+    wrong_if(not alone, "of 0.05 0.9 0.05 and m = 0.1 the second token must stay, alone.")
+    problem = "with eight equal tokens all must stay, whatever m is. Compare with the largest one."
+    wrong_if(np.count_nonzero(numbers(function(np.full(8, 0.125), 0.9))) != 8, problem)
