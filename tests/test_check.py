@@ -150,29 +150,36 @@ def text_perplexity(losses, weights, mean=lambda losses, weights: (losses * weig
     return np.exp(mean(losses, weights))
 
 
-def nucleus(probabilities, p, more=0, whole=1.0, sign=-1, back=True):
-    order = np.argsort(sign * probabilities, kind="stable")
-    count = np.searchsorted(np.cumsum(probabilities[order]), p) + 1 + more
-    kept = np.zeros_like(probabilities)
-    kept[order[:count]] = probabilities[order[:count]]
-    kept = kept / (kept.sum() if whole == 1 else 1)
+def near_the_best(probabilities, m, of=np.max, whole=True, strict=False, back=True, turn=False):
+    least = m * of(probabilities)
+    kept = probabilities > least if strict else probabilities >= least
+    kept = np.where(kept != turn, probabilities, 0)
+    kept = kept / kept.sum() if whole and kept.any() else kept
     return kept if back else -np.sort(-kept)
 
 
-def nucleus_with_ties(probabilities, p):
-    """Keeps all tokens that are as likely as the last one that is needed."""
-    kept = np.where(probabilities >= nucleus(probabilities, p, whole=0)[nucleus(probabilities, p) > 0].min(), 1, 0)
-    return probabilities * kept / (probabilities * kept).sum()
-
-
-def nucleus_without_a_lone_one(probabilities, p):
-    kept = nucleus(probabilities, p)
-    return kept if (kept > 0).sum() > 1 else nucleus(probabilities, p, more=1)
-
-
-def nucleus_in_place(probabilities, p):
-    probabilities[:] = nucleus(probabilities, p)
+def near_the_best_in_place(probabilities, m):
+    probabilities[:] = near_the_best(probabilities, m)
     return probabilities
+
+
+def nucleus(probabilities, p):
+    order = np.argsort(-probabilities, kind="stable")
+    count = np.searchsorted(np.cumsum(probabilities[order]), p) + 1
+    kept = np.isin(np.arange(len(order)), order[:count])
+    return np.where(kept, probabilities, 0) / probabilities[kept].sum()
+
+
+def near_the_best_and_another(probabilities, m):
+    """Never leaves a token alone."""
+    kept = near_the_best(probabilities, m)
+    return kept if (kept > 0).sum() > 1 else probabilities
+
+
+def near_three_sixteenths(probabilities, m):
+    """A threshold that does not move with the largest one."""
+    kept = np.where(probabilities >= 3 / 16, probabilities, 0)
+    return kept / (kept.sum() or 1)
 
 
 def freed(model, deep=True, free=True, hold=True, result=lambda model: model):
@@ -247,6 +254,8 @@ RIGHT = [
     (check.convolution_sizes, [24, 12, 12, 6]),
     (check.convolution_sizes, (24, 12, 12, 6)),
     (check.convolution_sizes, np.array([24, 12, 12, 6])),
+    (check.receptive_fields, [5, 6, 10, 14]),
+    (check.receptive_fields, np.array([5, 6, 10, 14])),
     (check.shift_images, shift),
     (check.rebuilt_point, (10, 6, 8, 25)),
     (check.rebuilt_point, (10.0, *np.multiply(10, [0.6, 0.8]), np.float32(25))),
@@ -262,7 +271,8 @@ RIGHT = [
     (check.unigram_loss, floor),
     (check.unigram_loss, lambda *given: np.array([floor(*given)])),
     (check.perplexity, text_perplexity),
-    (check.top_p, nucleus),
+    (check.min_p, near_the_best),
+    (check.min_p, lambda q, m: near_the_best(q, m).tolist()),
     (check.free_but_held, freed),
     (check.class_weights, balanced),
     (check.class_weights, as_scikit_learn),
@@ -334,6 +344,12 @@ WRONG = [
     (check.convolution_sizes, [24, 12], "four layers give four sides; you have 2"),
     (check.convolution_sizes, 24, "four layers give four sides; you have 1"),
     (check.convolution_sizes, [None] * 4, "after 5x5 'valid' the side is not nan"),
+    (check.receptive_fields, [5, 10, 14, 18], "after pooling by 2 the side is not 10"),
+    (check.receptive_fields, [5, 6, 8, 10], "after the first 3x3 the side is not 8. The rule is: the side before"),
+    (check.receptive_fields, [5, 6, 10, 18], "after the second 3x3 the side is not 18"),
+    (check.receptive_fields, [3, 4, 8, 12], "after 5x5 the side is not 3"),
+    (check.receptive_fields, [5, 6, 10], "four layers give four sides; you have 3"),
+    (check.receptive_fields, "5, 6", "you have 0"),
     (check.shift_images, in_place, "the input array was changed"),
     (check.shift_images, lambda images, rng: shift(images, rng, each=False), "all images are shifted alike"),
     (check.shift_images, lambda images, rng: images, "all images are shifted alike"),
@@ -414,19 +430,18 @@ WRONG = [
     (check.perplexity, lambda x, w: np.exp(x[w == 1].sum()), "exponential of the sum"),
     (check.perplexity, lambda x, w: np.exp((x * w).sum(1) / w.sum(1)), "it returns 3 numbers"),
     (check.perplexity, lambda x, w: 7.0, "you have 7.0000"),
-    (check.top_p, lambda q, p: nucleus(q, p, whole=0), "Divide it by its sum"),
-    (check.top_p, lambda q, p: 2 * nucleus(q, p), "Divide it by its sum"),
-    (check.top_p, lambda q, p: nucleus(q, p, more=-1), "the token that crosses p is missing"),
-    (check.top_p, lambda q, p: nucleus(q, p, more=-1, whole=0), "the token that crosses p is missing"),
-    (check.top_p, lambda q, p: nucleus(q, p, more=1), "one token too many"),
-    (check.top_p, lambda q, p: nucleus(q, p, back=False), "the order of the tokens was changed"),
-    (check.top_p, lambda q, p: nucleus(q, p, sign=1), "Sort the other way round"),
-    (check.top_p, lambda q, p: q, "nothing was taken away"),
-    (check.top_p, lambda q, p: q[q > 0.1], "6 numbers are wanted"),
-    (check.top_p, lambda q, p: np.zeros(6), "should come"),
-    (check.top_p, nucleus_in_place, "the input array was changed"),
-    (check.top_p, nucleus_without_a_lone_one, "holds enough by itself"),
-    (check.top_p, nucleus_with_ties, "four must stay"),
+    (check.min_p, lambda q, m: near_the_best(q, m, whole=False), "Divide it by its sum"),
+    (check.min_p, lambda q, m: near_the_best(q, m, of=lambda q: 1), "not a probability by itself"),
+    (check.min_p, lambda q, m: near_the_best(q, m, strict=True), "at least, not more than"),
+    (check.min_p, lambda q, m: near_the_best(q, m, back=False), "the order of the tokens was changed"),
+    (check.min_p, lambda q, m: near_the_best(q, m, turn=True), "these are the unlikely tokens"),
+    (check.min_p, nucleus, "which is top-p"),
+    (check.min_p, lambda q, m: q, "nothing was taken away"),
+    (check.min_p, lambda q, m: q[q > 0.1], "6 numbers are wanted"),
+    (check.min_p, lambda q, m: np.ones(6), "should come"),
+    (check.min_p, near_the_best_in_place, "the input array was changed"),
+    (check.min_p, near_the_best_and_another, "must stay, alone"),
+    (check.min_p, near_three_sixteenths, "must stay"),
     (check.free_but_held, lambda model: freed(model, free=False), "nothing trains"),
     (check.free_but_held, lambda model: freed(model, hold=False), "no BatchNormalization is held"),
     (check.free_but_held, lambda model: freed(model, deep=False), "those in inner models still train"),

@@ -3,8 +3,10 @@
 import ast
 import os
 import re
+import string
 import sys
 import time
+import types
 from pathlib import Path
 
 import nbformat
@@ -118,8 +120,7 @@ def test_stamp_tells_of_a_full_run_on_the_real_data(path):
     stamp = printed(code_cells(notebook)[-1])
     assert "profile full" in stamp and "seed 0" in stamp
     long = path.stem[:2] >= "04"
-    most = {"02": 7, "07": 10, "08": 10, "09": 10, "10": 10}  # minutes
-    assert seconds_of(notebook) <= 60 * most.get(path.stem[:2], 8 if long else 6)
+    assert round(seconds_of(notebook) / 60) <= 10
     memory = float(re.search(r"peak memory ([\d.]+) GB", stamp).group(1))
     assert memory <= (5.0 if path.stem[:2] in ("09", "10") else 4.0 if long else 3.0)
     if path.stem[:2] in ("02", "03", "04", "05", "06"):
@@ -141,14 +142,16 @@ def test_the_times_in_header_and_readme_are_those_of_the_stamp(path):
         assert f"| {fast} s | {full.group(1)} min |" in row, readme.name
 
 
-def test_record_of_the_cnn_holds_three_runs_past_994():
+def test_record_of_the_cnn_holds_three_runs_past_994_in_half_the_time():
     record = results.load("03_cnn_mnist")
     assert record["profile"] == "full" and len(record["seeds"]) == 3 and "mnist" in record["data"]
-    scores = {arm: [s for s in record["scores"] if s["arm"] == arm] for arm in ("plain CNN", "better CNN")}
+    arms = ("plain CNN", "plain CNN, same recipe", "better CNN")
+    assert {row["arm"] for row in record["scores"]} == {*arms}
+    scores = {arm: [row for row in record["scores"] if row["arm"] == arm] for arm in arms}
     assert all(len(runs) == 3 for runs in scores.values())
-    assert np.mean([s["score"] for s in scores["better CNN"]]) >= 99.4
+    assert np.mean([row["score"] for row in scores["better CNN"]]) >= 99.4
     for plain, better in zip(scores["plain CNN"], scores["better CNN"], strict=True):
-        assert better["seconds"] <= plain["seconds"]
+        assert better["seconds"] <= 0.5 * plain["seconds"]
 
 
 # ---------------------------------------------------------------- the code that the reader sees
@@ -208,16 +211,44 @@ def test_02_wilson_agrees_with_scipy():
         assert np.allclose(wilson(correct, n), [100 * reference.low, 100 * reference.high], atol=0.01)
 
 
+def test_03_convolution_is_that_of_keras_and_of_scipy():
+    from keras import ops
+    from scipy.signal import correlate2d
+
+    (convolve,) = definitions("03_cnn_mnist", "convolve")
+    image, kernel = np.random.default_rng(0).normal(size=(9, 7)), np.random.default_rng(1).normal(size=(3, 3))
+    found = convolve(image, kernel)
+    np.testing.assert_allclose(found, correlate2d(image, kernel, mode="valid"))
+    by_keras = ops.conv(image[None, :, :, None].astype("float32"), kernel[:, :, None, None].astype("float32"))
+    np.testing.assert_allclose(found, by_keras[0, :, :, 0], atol=1e-4)
+
+
+def test_03_receptive_field_is_what_a_pixel_can_change():
+    import keras
+    from keras import layers
+
+    (receptive_fields,) = definitions("03_cnn_mnist", "receptive_fields")
+    kinds = [(3, 1), (2, 2), (3, 1), (2, 2), (3, 1)]
+    network = keras.Sequential([keras.Input((28, 28, 1))])
+    for number, (k, s) in enumerate(kinds):
+        network.add(layers.Conv2D(1, k, s, kernel_initializer="ones", name=f"layer_{number}"))
+    one = keras.Model(network.inputs, network.layers[-1].output[:, 1, 1])
+    dots = np.eye(784, dtype="float32").reshape(784, 28, 28, 1)  # each pixel by itself
+    seen = np.argwhere(one.predict(dots, batch_size=784, verbose=0).reshape(28, 28) > 0)
+    assert tuple(np.ptp(seen, axis=0) + 1) == (receptive_fields(kinds)[-1],) * 2 == (18, 18)
+    assert receptive_fields(kinds) == [3, 4, 8, 10, 18]
+
+
 def test_03_augmentation_moves_each_image_by_its_own_amounts():
     import keras
 
-    (augment,) = definitions("03_cnn_mnist", "augment", draws=keras.random.SeedGenerator(0))
+    (augment,) = definitions("03_cnn_mnist", "augment")
     image = np.zeros((1, 28, 28, 1), "float32")
     image[:, 9:19, 12:16] = 1
-    images = np.repeat(image, 64, 0)
-    still = keras.ops.convert_to_numpy(augment(images, turn=0, scale=0, shear=0, shift=0))
+    images, draws = np.repeat(image, 64, 0), keras.random.SeedGenerator(0)
+    still = keras.ops.convert_to_numpy(augment(images, draws, turn=0, scale=0, shear=0, shift=0))
     assert np.allclose(still, images, atol=1e-6)
-    moved = keras.ops.convert_to_numpy(augment(images))
+    moved = keras.ops.convert_to_numpy(augment(images, draws))
     assert len({row.tobytes() for row in moved}) == 64
     rows, columns = np.mgrid[:28, :28]
     centre = np.array([(moved[..., 0] * axis).sum((1, 2)) / moved.sum((1, 2, 3)) for axis in (rows, columns)])
@@ -229,18 +260,50 @@ def test_03_augmentation_moves_each_image_by_its_own_amounts():
 def test_03_rate_rises_then_falls_to_zero():
     (warm_cosine,) = definitions("03_cnn_mnist", "warm_cosine")
     rates = np.array([float(warm_cosine(1000, 4e-3)(step)) for step in range(0, 1001, 50)])
-    assert rates.argmax() == 4 and np.isclose(rates.max(), 4e-3)
+    assert rates.argmax() == 2 and np.isclose(rates.max(), 4e-3)
     assert np.isclose(rates[0], 4e-4) and rates[-1] < 1e-6
-    assert (np.diff(rates[:5]) > 0).all() and (np.diff(rates[4:]) < 0).all()
+    assert (np.diff(rates[:3]) > 0).all() and (np.diff(rates[2:]) < 0).all()
 
 
-def test_03_multiplications_are_counted_right():
+def test_03_costs_are_counted_right():
     import keras
     from keras import layers
 
-    (multiplications,) = definitions("03_cnn_mnist", "multiplications")
+    (costs,) = definitions("03_cnn_mnist", "costs")
     model = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(5)])
-    assert np.allclose(multiplications(model), [4 * 4 * 3 * 3 * 3 * 2 / 1e6, 4 * 4 * 3 * 5 / 1e6], atol=5e-4)
+    expected = [[(9 * 2 + 1) * 3, 4 * 4 * 3 * 3 * 3 * 2 / 1e6], [(4 * 4 * 3 + 1) * 5, 4 * 4 * 3 * 5 / 1e6]]
+    assert np.allclose(costs(model), expected, atol=5e-4)
+
+
+def test_03_the_arms_of_a_repeat_start_alike_whatever_their_dropout():
+    import random
+
+    import keras
+
+    (better_network,) = definitions("03_cnn_mnist", "better_network", random=random)
+    starts = []
+    for seed, rate in ((0, 0.0), (0, 0.5), (1, 0.0)):
+        keras.utils.set_random_seed(seed)
+        starts.append(better_network(rate).get_weights())
+    # what generators of seeds hold is no weight of a layer: kernels, scales and biases have floats
+    first, second, other = ([w for w in weights if w.dtype == np.float32] for weights in starts)
+    assert len(first) == len(second) and all(map(np.array_equal, first, second))
+    assert not all(map(np.array_equal, first, other))
+
+
+def test_03_early_stopping_stops_by_rows_that_are_neither_trained_on_nor_scored():
+    from types import SimpleNamespace
+
+    import keras
+
+    x, y = np.arange(100), np.arange(100)
+    (cures,) = definitions("03_cnn_mnist", "cures", settings=SimpleNamespace(few=20), x=x, y=y, keras=keras)
+    rows = np.random.default_rng(0).permutation(100)
+    arms = cures(rows)
+    stopping, few = arms["early stopping"], arms["no cure"][1]
+    watched = stopping[2]["validation_data"][0]
+    assert len(watched) == 4 and len(stopping[1]) == 16 and {*watched, *stopping[1]} == {*few}  # no image more
+    assert len(arms) <= 5 and all(len(arms[name][1]) == 20 for name in ("dropout", "augmentation"))
 
 
 def autoencoders(*names):
@@ -443,6 +506,86 @@ def test_06_each_player_moves_by_its_own_loss():
     assert moved((1e-3, 0.0)) == [True, False] and moved((0.0, 1e-3)) == [False, True]
 
 
+def simclr(encoder, projector, temperature=0.5, kind="SimCLR"):
+    """The model of notebook 05 around the given parts."""
+    return definitions("05_contrastive", "nt_xent", "SimCLR", kind)[-1](encoder, projector, temperature)
+
+
+def judged(first, second, **options):
+    """What the model reports on embeddings that are handed to it."""
+    from keras import layers
+
+    model = simclr(layers.Identity(), layers.Identity(), **options)
+    model.compile("sgd")
+    return model.evaluate((first, second), batch_size=len(first), return_dict=True, verbose=0)
+
+
+def test_05_reports_agree_with_a_loop():
+    first, noise = np.random.default_rng(0).normal(size=(2, 12, 3)).astype("float32")
+    second = first + 0.4 * noise
+    rows = np.concatenate([first, second])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    nearest = [max((k for k in range(24) if k != i), key=lambda k, i=i: rows[i] @ rows[k]) for i in range(24)]
+    right = np.mean([k == (i + 12) % 24 for i, k in enumerate(nearest)])
+    shares = np.exp(rows @ rows.T / 0.3)
+    np.fill_diagonal(shares, 0)
+    losses = [-np.log(shares[i, (i + 12) % 24] / shares[i].sum()) for i in range(24)]
+    assert 0.1 < right < 0.9
+    got = judged(first, second, temperature=0.3)
+    assert got["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert got["accuracy"] == pytest.approx(right)
+    assert got["spread"] == pytest.approx(np.mean(rows.std(axis=0)) * np.sqrt(3), rel=1e-4)
+
+
+def test_05_spread_tells_a_collapse():
+    random = np.random.default_rng(0).normal(size=(2, 400, 8)).astype("float32")
+    assert judged(*random)["spread"] == pytest.approx(1, abs=0.02)
+    same = np.ones((20, 8), "float32")
+    collapsed = judged(same, 2 * same)
+    assert collapsed["spread"] == pytest.approx(0, abs=1e-6)
+    assert collapsed["loss"] == pytest.approx(np.log(39), rel=1e-5)
+    only_partners = judged(same, 2 * same, kind="NoNegatives")
+    assert only_partners["loss"] == pytest.approx(-1 / 0.5) and only_partners["spread"] == pytest.approx(0, abs=1e-6)
+
+
+def test_05_both_views_pass_as_one_batch_and_the_given_encoder_is_trained():
+    import keras
+    from keras import layers
+
+    seen = []
+
+    class Record(layers.Layer):
+        def call(self, x):
+            seen.append(x.shape[0])
+            return x
+
+    keras.utils.set_random_seed(0)
+    encoder = keras.Sequential([Record(), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(8)])
+    x = np.random.default_rng(0).integers(0, 256, (64, 2, 2, 1), dtype="uint8").repeat(4, axis=1).repeat(4, axis=2)
+    model = simclr(encoder, keras.Sequential([layers.Dense(4)]))
+    embeddings = model((x[:5], x[5:10]))
+    assert seen[-1] == 10 and [tuple(part.shape) for part in embeddings] == [(5, 4), (5, 4)]
+    before = [weight.copy() for weight in encoder.get_weights()]
+    model.compile(keras.optimizers.Adam(0.01))
+    losses = model.fit((x, np.maximum(x, 20)), batch_size=32, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    assert all((new != old).any() for new, old in zip(encoder.get_weights(), before, strict=True))
+
+
+def test_05_views_are_pairs_of_the_same_images_in_whole_batches():
+    import tensorflow as tf
+
+    def alter(rows, training):
+        return rows + tf.random.uniform(tf.shape(rows), maxval=0.4)
+
+    (pairs,) = definitions("05_contrastive", "pairs", tf=tf)
+    images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
+    for ((first, second),) in pairs(images, alter, 4).take(5):  # beyond one pass
+        assert first.shape == second.shape == (4, 1, 1, 1) and first.dtype == "float32"
+        np.testing.assert_array_equal(np.floor(first), np.floor(second))
+        assert (np.asarray(first) != np.asarray(second)).any()
+
+
 @pytest.fixture
 def moons():
     """Two moons, a label for each, and what notebook 05 needs to spread them: rows, classes, where, the estimator."""
@@ -534,6 +677,80 @@ def test_07_masks_as_the_helper_does():
         at = np.arange(len(rows))[:, None]
         kept = helper.weights > 0
         assert shown == pytest.approx(kind(helper.rows[at, helper.positions], helper.labels)[kept].mean(), abs=0.012)
+
+
+def test_08_the_rate_ends_with_the_training():
+    (schedule,) = definitions("08_causal_language_model", "schedule")
+    for updates in (16, 100, 5000):
+        rates = [float(schedule(5e-3, updates)(step)) for step in range(updates + 1)]
+        assert rates[0] == 0 and max(rates) == pytest.approx(5e-3) and rates.index(max(rates)) == max(1, updates // 10)
+        assert rates[-1] == pytest.approx(0, abs=1e-9) and min(rates[1:-1]) > 0
+    assert float(schedule(5e-3, 100, end=0.02)(100)) == pytest.approx(1e-4)
+
+
+def test_08_the_gpt_sees_the_past_and_writes_what_is_chosen():
+    import keras_hub
+
+    import kpretrain as kp
+
+    names = ("spread", "make_gpt", "who_sees_whom", "write", "sample", "softmax")
+    given = dict(keras_hub=keras_hub, kp=kp, V=50, LENGTH=8)
+    _, make_gpt, who_sees_whom, write, sample, softmax = definitions("08_causal_language_model", *names, **given)
+    space = write.__globals__
+    space["rows"] = np.arange(5, 17)[None].astype("int32")
+    assert (who_sees_whom(make_gpt(50, 16, 12)) == np.tril(np.ones((12, 12), bool))).all()
+    assert who_sees_whom(make_gpt(50, 16, 12, causal=False)).all()
+    words = [*kp.text.SPECIAL, *(first + second for first in "wx" for second in string.ascii_lowercase)][:50]
+    space["tokenizer"] = kp.text.fast_tokenizer(words)
+    model = make_gpt(50, 16, 8)
+    assert write(model, "wa wb", lambda logits: 7, tokens=9) == "wa wb" + " wc" * 9  # longer than the positions reach
+    draws = [sample(lambda logits: softmax(logits, 0.5), seed=1)(np.log([0.25, 0.75])) for _ in range(3)]
+    assert len(set(draws)) == 1  # the same random numbers each time
+    one = sample(seed=0)
+    assert np.mean([one(np.log([0.25, 0.75])) for _ in range(2000)]) == pytest.approx(0.75, abs=0.04)
+
+
+def test_08_ways_to_choose_keep_what_they_say():
+    softmax, _, top_k, top_p = definitions("08_causal_language_model", "softmax", "keep", "top_k", "top_p")
+    p = np.array([0.05, 0.25, 0.2, 0.3, 0.08, 0.12])
+    logits = np.log(p) + 3
+    np.testing.assert_allclose(softmax(logits), p)
+    np.testing.assert_allclose(softmax(logits, 0.5), p**2 / (p**2).sum())
+    np.testing.assert_allclose(top_k(logits, 2), np.array([0, 0.25, 0, 0.3, 0, 0]) / 0.55)
+    np.testing.assert_allclose(top_p(logits, 0.65), np.array([0, 0.25, 0.2, 0.3, 0, 0]) / 0.75)
+    np.testing.assert_allclose(top_p(logits, 0.2), [0, 0, 0, 1, 0, 0])
+    assert np.count_nonzero(top_p(np.zeros(8), 0.45)) == 4
+
+
+def test_08_training_goes_through_the_rows_in_the_order_of_the_seed():
+    import keras
+    import pandas as pd
+
+    names = ("questions", "schedule", "train")
+    given = dict(BATCH=2, time=time, SimpleNamespace=types.SimpleNamespace, pd=pd)
+    *_, train = definitions("08_causal_language_model", *names, **given)
+
+    def bigram(seed):
+        keras.utils.set_random_seed(seed)
+        return keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(7, 7)])
+
+    rows, seen = np.tile(np.arange(7), (12, 2)).astype("int32"), []
+    first, again, other = (train(bigram(0), rows, rows[:2], 0.1, seed, 40, seen.append) for seed in (0, 0, 1))
+    assert seen[:10] == list(first.curve["step"]) == [4 * k for k in range(1, 11)]
+    np.testing.assert_allclose(first.curve["validation"], again.curve["validation"], rtol=1e-4)
+    assert first.curve["validation"].iloc[-1] < 0.8 * first.curve["validation"].iloc[0]
+    assert (np.diff(first.curve["seconds"]) > 0).all() and len(other.curve) == 10
+
+
+def test_08_the_vocabulary_is_that_of_the_presets():
+    import hashlib
+
+    from kpretrain import presets
+
+    (path,) = (presets.FOLDER / "bert_docstrings").rglob("vocabulary.txt")
+    entries = " ".join(path.read_text(encoding="utf8").splitlines())
+    for name in ("gpt_docstrings", "lstm_docstrings"):
+        assert hashlib.sha256(entries.encode()).hexdigest().startswith(presets.manifest(name)["settings"]["vocabulary"])
 
 
 def test_09_photographs_are_moved_and_mirrored_and_depend_on_seed_and_pass_alone():

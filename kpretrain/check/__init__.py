@@ -8,12 +8,12 @@ from .bets import bet, bets, settle
 from .nb00 import paired_gain
 from .nb01 import leak_count, word_deletion
 from .nb02 import dense_parameters, logit_gradient, macro_f1
-from .nb03 import convolution_sizes, shift_images
+from .nb03 import convolution_sizes, receptive_fields, shift_images
 from .nb04 import masked_loss, patches_seen, rebuilt_point
 from .nb05 import contrastive_loss, precision_at
 from .nb06 import coverage, generator_losses
 from .nb07 import alter, unigram_loss
-from .nb08 import perplexity, top_p
+from .nb08 import min_p, perplexity
 from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 
@@ -35,14 +35,15 @@ __all__ = [
     "macro_f1",
     "masked_loss",
     "merged_kernel",
+    "min_p",
     "paired_gain",
     "patches_seen",
     "perplexity",
     "precision_at",
     "rebuilt_point",
+    "receptive_fields",
     "settle",
     "shift_images",
-    "top_p",
     "unigram_loss",
     "word_deletion",
 ]

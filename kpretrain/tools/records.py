@@ -11,12 +11,12 @@ from .run import CourseError, exit_code, find, run
 
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
+    "03": {"few": 200, "few_steps": 60, "repeats": 2},
     "04": {"labels_per_class": [1, 5, 10, 50, 100], "draws": 2},
     "05": {
         "labels_per_class": [1, 5, 10, 50, 100],
         "draws": 2,
-        "extra_updates": 4000,
-        "student_updates": 1500,
+        "temperatures": [1.0],
         "explore_images": 1000,
         "photos": 0,
     },
@@ -35,24 +35,9 @@ SETTINGS = {
         "live_pairs": 20,
         "bug_updates": 20,
     },
-    "08": {
-        "labels_per_class": [10, 50, 200],
-        "draws": 5,
-        "extra_updates": 400,
-        "updates": 16,
-        "leak_updates": 16,
-        "long_updates": 5000,
-        "copies": 2,
-    },
-    "09": {"draws": 5, "extra_updates": 400, "live_photographs": 0},
-    "10": {
-        "labels_per_class": [10, 50, 200],
-        "draws": 5,
-        "sizes": [50],
-        "slow_arms": True,
-        "most_whole": 20,
-        "lines": 300,
-    },
+    "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
+    "09": {"draws": 5, "live_photographs": 0},
+    "10": {"labels_per_class": [10, 50, 200], "draws": 5, "sizes": [50]},
 }
 
 
