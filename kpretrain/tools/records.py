@@ -37,7 +37,14 @@ SETTINGS = {
     },
     "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
     "09": {"draws": 5, "live_photographs": 0},
-    "10": {"labels_per_class": [10, 50, 200], "draws": 5, "sizes": [50]},
+    "10": {
+        "labels_per_class": [10, 50, 200],
+        "draws": 5,
+        "sizes": [50],
+        "slow_arms": True,
+        "most_whole": 20,
+        "lines": 300,
+    },
 }
 
 
