@@ -118,7 +118,7 @@ class Pairs(keras.Model):
 
     def call(self, pair):
         both = self.network(ops.concatenate(pair))
-        return both[: len(both) // 2], both[len(both) // 2 :]
+        return tuple(ops.split(both, 2))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return objectives.nt_xent(*y_pred)
