@@ -48,9 +48,9 @@ def _quiet_start():
 def reuse_memory():
     """Let the C library keep freed memory for the next batch; call it before TensorFlow is imported.
 
-    glibc takes large arrays from the system one by one and gives them back, page by page: with every batch again, up to
-    170,000 page faults an update, which on a virtual machine are a third of the time of a training. Here they come from
-    one heap that only grows. Processes started later take the settings from the environment. Nothing happens where the
+    glibc takes large arrays from the system one by one and gives them back, page by page, with every batch again:
+    100,000 page faults an update and more. On a virtual machine a training of convolutions took twice as long by that
+    (tests/benchmarks/bench_short_fits.py). Here the arrays come from one heap that only grows. Processes started later take the settings from the environment. Nothing happens where the
     C library is not glibc, or where `$MALLOC_MMAP_MAX_` is set already.
 
     Examples
@@ -68,8 +68,8 @@ def spare_the_tuner():
     """Let `tf.data` iterate without its tuner, unless a data set asks for it: `fit` then ends when it has ended.
 
     The tuner is a thread that wakes after 10, 20, 40 ms and so on. When its iterator is deleted, TensorFlow 2.21 wakes
-    it before the iterator counts as cancelled. If it is quick, it sleeps on and its iterator waits, so that a `fit` of
-    6 seconds takes 10.2, and one of 11 takes 20.5. Small networks on two cores gain nothing from the tuner.
+    it before the iterator counts as cancelled. If it is quick, it sleeps on and its iterator waits, so that fits last
+    10.2 seconds, 20.5 or 41, whatever they have to do. Small networks on two cores gain nothing from the tuner.
     Nothing happens where TensorFlow is not loaded.
 
     Examples

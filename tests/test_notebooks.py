@@ -980,7 +980,7 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
         ),
         (
             "09_transfer_resnet",
-            "pixels; scratch; last stage (ResNet); frozen random, all stages; frozen, all stages (ResNet)",
+            "pixels; scratch; frozen random, all stages; frozen, all stages (ResNet); fine-tuned (ResNet)",
             (5, 20, 50),
             2,
         ),
