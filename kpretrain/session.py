@@ -50,8 +50,9 @@ def reuse_memory():
 
     glibc takes large arrays from the system one by one and gives them back, page by page, with every batch again:
     100,000 page faults an update and more. On a virtual machine a training of convolutions took twice as long by that
-    (tests/benchmarks/bench_short_fits.py). Here the arrays come from one heap that only grows. Processes started later take the settings from the environment. Nothing happens where the
-    C library is not glibc, or where `$MALLOC_MMAP_MAX_` is set already.
+    (tests/benchmarks/bench_short_fits.py). Here the arrays come from one heap that only grows. Processes started later
+    take the settings from the environment. Nothing happens where the C library is not glibc, or where
+    `$MALLOC_MMAP_MAX_` is set already.
 
     Examples
     --------

@@ -172,7 +172,8 @@ def test_nor_do_convolutions_of_large_batches():
         images, labels = np.zeros((160, 64, 64, 3), "float32"), np.arange(160) % 10
         parts = [keras.Input((64, 64, 3))]
         for _ in range(2):
-            parts += [keras.layers.Conv2D(64, 3, padding="same"), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+            convolution = keras.layers.Conv2D(64, 3, padding="same")
+            parts += [convolution, keras.layers.BatchNormalization(), keras.layers.ReLU()]
         network = keras.Sequential([*parts, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
         network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         network.fit(images, labels, batch_size=32, verbose=0)
