@@ -129,6 +129,14 @@ def test_stamp_tells_of_a_full_run_on_the_real_data(path):
 
 
 @by_stem
+def test_the_stored_record_stands_beside_the_run(path):
+    """A network that is written otherwise than the record's counts as another one, and its record is not shown."""
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        if "kp.results.beside(" in cell.source:
+            assert any(results.STORED in output.get("metadata", {}) for output in cell.outputs), cell.source
+
+
+@by_stem
 def test_the_times_in_header_and_readme_are_those_of_the_stamp(path):
     notebook = nbformat.read(path, as_version=4)
     minutes = round(seconds_of(notebook) / 60)
