@@ -36,7 +36,7 @@ SETTINGS = {
         "bug_updates": 20,
     },
     "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
-    "09": {"draws": 5, "live_photographs": 0},
+    "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
     "10": {
         "labels_per_class": [10, 50, 200],
         "draws": 5,
