@@ -240,6 +240,70 @@ def squares_in_place(probabilities, labels):
     return (probabilities**2).sum(axis=1).mean()
 
 
+def lines_alone(cosines, temperature, reduce=np.mean, own=True, base=np.e):
+    losses = []
+    for row, scores in enumerate(cosines):
+        shares = np.exp(scores / temperature)
+        others = shares.sum() - (0 if own else shares[row])
+        losses.append(-np.log(shares[row] / others) / np.log(base))
+    return reduce(losses)
+
+
+def ranking_loss_in_place(cosines, temperature):
+    cosines /= temperature
+    return lines_alone(cosines, 1)
+
+
+def ranks(scores, right, first=1, sign=-1):
+    order = [list(np.argsort(sign * row)) for row in scores]
+    return np.array([first + row.index(answer) for row, answer in zip(order, right, strict=True)])
+
+
+def of_ranks(scores, right, **options):
+    with np.errstate(divide="ignore"):
+        return (1 / ranks(scores, right, **options)).mean()
+
+
+def ranks_in_place(scores, right):
+    found = of_ranks(scores, right)
+    scores.sort(axis=1)
+    return found
+
+
+def aligned(word_ids, tags, none=None, later="I-{}", outside="O"):
+    labels, before = [], None
+    for word in word_ids:
+        tag = none if word is None else tags[word]
+        if word is not None and word == before:
+            tag = outside if tag == "O" else later.format(tag[2:]) if later else tag
+        labels.append(tag)
+        before = word
+    return labels
+
+
+def first_pieces(word_ids, tags):
+    return [None if word is None or word in word_ids[:k] else tags[word] for k, word in enumerate(word_ids)]
+
+
+def made_legal(tags, start=True, other_type=True, instead="B-"):
+    mended, before = [], "O" if start else "I-TYPE"
+    for tag in tags:
+        lost = tag.startswith("I-") and (before == "O" or (other_type and before[2:] != tag[2:]))
+        mended.append(tag if not lost else instead + tag[2:] if instead else "O")
+        before = tag
+    return mended
+
+
+def legal_in_place(tags):
+    tags[:] = made_legal(tags)
+    return tags
+
+
+def aligned_in_place(word_ids, tags):
+    word_ids[:] = aligned(word_ids, tags)
+    return word_ids
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -280,6 +344,13 @@ RIGHT = [
     (check.backbone_cost, [6e3, 2e3, 2e2]),
     (check.merged_kernel, folded),
     (check.brier, squares),
+    (check.ranking_loss, lines_alone),
+    (check.ranking_loss, lambda cosines, t: np.mean(np.log(np.exp((cosines - np.diag(cosines)[:, None]) / t).sum(1)))),
+    (check.reciprocal_rank, of_ranks),
+    (check.reciprocal_rank, lambda s, y: (1 / (s >= s[np.arange(len(y)), y][:, None]).sum(axis=1)).mean()),
+    (check.align_all, aligned),
+    (check.legal, made_legal),
+    (check.legal, lambda tags: tuple(made_legal(tags))),
     (check.brier, lambda q, y: 1 - 2 * q[np.arange(len(y)), y].mean() + (q**2).sum(axis=1).mean()),
 ]
 WRONG = [
@@ -485,6 +556,54 @@ WRONG = [
     (check.brier, lambda q, y: (q - np.eye(3)[y]) ** 2, "it returns 12 numbers"),
     (check.brier, lambda q, y: 0.0, "the example's score is"),
     (check.brier, squares_in_place, "the probabilities that were given have changed"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, 1), "not divided by the temperature"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, 1 / t), "multiplied by the temperature"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, t, np.sum), "that is the sum"),
+    (check.ranking_loss, lambda cosines, t: -lines_alone(cosines, t), "the sign is wrong"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines.T, t), "pieces that look for their lines"),
+    (
+        check.ranking_loss,
+        lambda cosines, t: (lines_alone(cosines, t) + lines_alone(cosines.T, t)) / 2,
+        "both sides are asked",
+    ),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, t, own=False), "own piece is missing"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, t, lambda x: np.exp(-np.array(x)).mean()), "mean p"),
+    (
+        check.ranking_loss,
+        lambda cosines, t: lines_alone(cosines, t, lambda x: -np.log(np.exp(-np.array(x)).mean())),
+        "logarithm of each line's probability first",
+    ),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, t, base=2), "bits"),
+    (check.ranking_loss, lambda cosines, t: lines_alone(cosines, t, list), "it returns 3 numbers"),
+    (check.ranking_loss, lambda cosines, t: 0.5, "you have 0.5000"),
+    (check.ranking_loss, ranking_loss_in_place, "the input array was changed"),
+    (check.reciprocal_rank, lambda s, y: of_ranks(s, y, first=0), "has rank 1, not 0"),
+    (check.reciprocal_rank, lambda s, y: of_ranks(s, y, first=2), "one too high"),
+    (check.reciprocal_rank, lambda s, y: of_ranks(s, y, sign=1), "the lowest score comes first"),
+    (check.reciprocal_rank, lambda s, y: ranks(s, y).mean(), "that is the mean rank"),
+    (check.reciprocal_rank, lambda s, y: 1 / ranks(s, y).mean(), "1/rank of each question first"),
+    (check.reciprocal_rank, lambda s, y: (1 / ranks(s, y)).sum(), "that is the sum"),
+    (check.reciprocal_rank, lambda s, y: (ranks(s, y) == 1).mean(), "precision at 1"),
+    (check.reciprocal_rank, lambda s, y: s[np.arange(len(y)), y].mean(), "these are scores"),
+    (check.reciprocal_rank, lambda s, y: ranks(s, y), "it returns 3 numbers"),
+    (check.reciprocal_rank, lambda s, y: 0.9, "you have 0.9000"),
+    (check.reciprocal_rank, ranks_in_place, "the input array was changed"),
+    (check.align_all, first_pieces, "only first pieces have a tag"),
+    (check.align_all, lambda ids, tags: aligned(ids, tags, later=""), "begins three entities"),
+    (check.align_all, lambda ids, tags: aligned(ids, tags, none="O"), "get None, not O"),
+    (check.align_all, lambda ids, tags: aligned(ids, tags, outside="I-"), "stays O in all of its pieces"),
+    (check.align_all, lambda ids, tags: aligned(ids[1:], tags), "you return 10 tags"),
+    (check.align_all, lambda ids, tags: ["O"] * len(ids), "token number 0 should be None"),
+    (check.align_all, lambda ids, tags: " ".join(tags), "it returns no list"),
+    (check.align_all, aligned_in_place, "word_ids has changed"),
+    (check.legal, lambda tags: tags, "nothing has changed"),
+    (check.legal, lambda tags: [tag.replace("I-", "B-") for tag in tags], "every I- has become a B-"),
+    (check.legal, lambda tags: made_legal(tags, other_type=False), "of another type"),
+    (check.legal, lambda tags: made_legal(tags, start=False), "at the start of a line"),
+    (check.legal, lambda tags: made_legal(tags, instead=""), "not O"),
+    (check.legal, lambda tags: ["O"] * len(tags), "tag number 0 should be B-TYPE"),
+    (check.legal, lambda tags: made_legal(tags)[1:], "and you return 10"),
+    (check.legal, legal_in_place, "the list that was given has changed"),
 ]
 TAKES_A_VALUE = (
     check.dense_parameters,

@@ -132,7 +132,7 @@ def test_without_single_hits_it_is_t_over_the_draws():
 
 
 def test_stored_records_of_earlier_versions_are_read_and_say_what_they_can_give():
-    found = Comparison.load(results.load("07_masked_language_model"))
+    found = Comparison.load(results.load("11_sentence_vectors"))
     assert "does not hold single hits" in found.verdict()
     tfidf = found.scores().set_index(["arm", "labels"]).loc[("TF-IDF", 10)]
     assert tfidf["mean"] == pytest.approx(26.0, abs=0.1) and tfidf["high"] - tfidf["low"] < 5  # was 9.4 to 42.6

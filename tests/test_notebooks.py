@@ -828,24 +828,175 @@ def test_10_lora_trains_two_thin_matrices_and_starts_where_the_encoder_is():
     assert len(encoder.trainable_weights) == len(encoder.weights)  # left as it was
 
 
+SEQEVALS_RULES = [  # seqeval 1.2.2 in its default mode, which is that of conlleval: (tags, entities)
+    ([], []),
+    (["O", "O"], []),
+    (["B-NAME", "I-NAME", "O"], [("NAME", 0, 2)]),
+    (["B-NAME", "B-NAME"], [("NAME", 0, 1), ("NAME", 1, 2)]),  # side by side
+    (["I-TYPE", "I-TYPE", "O", "I-TYPE"], [("TYPE", 0, 2), ("TYPE", 3, 4)]),  # I- without a B- opens an entity
+    (["B-NAME", "I-TYPE", "I-TYPE"], [("NAME", 0, 1), ("TYPE", 1, 3)]),  # another type
+    (["I-NAME", "B-NAME", "I-NAME"], [("NAME", 0, 1), ("NAME", 1, 3)]),
+    (["O", "B-TYPE"], [("TYPE", 1, 2)]),  # up to the end of the line
+]
+
+
+@pytest.mark.parametrize("tags, expected", SEQEVALS_RULES)
+def test_12_entities_are_read_by_seqevals_rules(tags, expected):
+    (entities,) = definitions("12_tagging", "entities")
+    assert entities(tags) == expected
+
+
+def random_tags(lines=300, seed=0):
+    rng = np.random.default_rng(seed)
+    every = ["O", "B-NAME", "I-NAME", "B-TYPE", "I-TYPE"]
+    lengths = rng.integers(1, 12, lines)
+    return [[[every[k] for k in rng.integers(0, 5, n)] for n in lengths] for _ in range(2)]
+
+
+def test_12_entities_and_scores_are_those_of_seqeval():
+    pytest.importorskip("seqeval")  # its last release, of 2020, does not build everywhere: the rules above always run
+    from seqeval.metrics import f1_score, precision_score, recall_score
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    entities, counts, scores = definitions("12_tagging", "entities", "counts", "scores")
+    true, said = random_tags()
+    for line in true:
+        assert entities(line) == [(kind, start, end + 1) for kind, start, end in get_entities(line)]
+    theirs = [100 * score(true, said) for score in (precision_score, recall_score, f1_score)]
+    np.testing.assert_allclose(scores(counts(true, said)), theirs)
+
+
+def test_12_scores_are_of_whole_entities_and_summed_before_they_are_divided():
+    _, counts, scores = definitions("12_tagging", "entities", "counts", "scores")
+    true = [["B-NAME", "B-TYPE", "I-TYPE", "I-TYPE", "I-TYPE", "O"], ["B-NAME", "O"]]
+    said = [["B-NAME", "B-TYPE", "I-TYPE", "I-TYPE", "I-TYPE", "I-TYPE"], ["O", "O"]]
+    assert counts(true, said).tolist() == [[1, 2, 2], [0, 1, 0]]
+    np.testing.assert_allclose(scores(counts(true[:1], said[:1])), 50)
+    np.testing.assert_allclose(scores(counts(true, said)), [50, 100 / 3, 40])
+    assert counts([["B-NAME"]], [["B-TYPE"]]).tolist() == [[0, 1, 1]]  # the type counts
+    np.testing.assert_allclose(scores(counts([["O"]], [["O"]])), 0)
+
+
+def test_12_counts_of_a_kind_are_of_that_kind_alone():
+    _, counts_where = definitions("12_tagging", "entities", "counts_where")
+    true, said = [["B-NAME", "B-TYPE"], ["B-NAME", "O"]], [["B-NAME", "O"], ["O", "B-NAME"]]
+    assert counts_where(true, said, lambda k, one: one[0] == "NAME").tolist() == [[1, 1, 1], [0, 1, 1]]
+    assert counts_where(true, said, lambda k, one: k == 1).tolist() == [[0, 0, 0], [0, 1, 1]]
+
+
 @pytest.mark.parametrize(
     "line, names, expected",
     [
-        ("axis : int, optional", {"axis"}, [("axis", "NAME"), ("int,", "TYPE"), ("optional", "TYPE")]),
-        ("a, *b : array", {"a", "b"}, [("a", "NAME"), ("b", "NAME"), ("array", "TYPE")]),
+        ("axis : int, optional", {"axis"}, [("axis", "B-NAME"), ("int,", "B-TYPE"), ("optional", "O")]),
+        ("a, *b : array of str", {"a", "b"}, "a,/B-NAME b/B-NAME array/B-TYPE of/I-TYPE str/I-TYPE"),
+        ("`tol` : float (default: 1)", {"tol"}, "tol/B-NAME float/B-TYPE (default:/O 1)/O"),
         ("other : int", {"axis"}, None),
-        (
-            "Sum over `axis` of a",
-            {"axis"},
-            [(w, "NAME" if w == "axis" else "OTHER") for w in "Sum over axis of a".split()],
-        ),
+        ("axis : optional", {"axis"}, None),
+        ("Sum over `axis` of a", {"axis"}, "Sum/O over/O axis/B-NAME of/O a/O"),
         ("Sum over axis", {"axis"}, None),
+        ("Nothing is named", {"axis"}, "Nothing/O is/O named/O"),
     ],
 )
-def test_10_tags_are_those_of_the_signature(line, names, expected):
-    (tag,) = definitions("10_transfer_bert", "tag", re=re)
+def test_12_tags_are_those_of_the_signature(line, names, expected):
+    (tag,) = definitions("12_tagging", "tag", re=re)
+    if isinstance(expected, str):
+        expected = [tuple(word.rsplit("/", 1)) for word in expected.split()]
     found = tag(line, names)
     assert (found and list(zip(*found, strict=True))) == expected
+
+
+def test_12_a_line_stands_in_one_part_and_modules_are_not_torn(tmp_path, monkeypatch):
+    import hashlib
+    import importlib
+    import warnings
+
+    import kpretrain as kp
+
+    given = dict(re=re, ast=ast, Path=Path, kp=kp, hashlib=hashlib, importlib=importlib, warnings=warnings)
+    _, _, read_lines, thin = definitions("12_tagging", "documented", "tag", "read_lines", "thin", **given)
+    names = [f"module_{k}" for k in range(40)]
+    parts = kp.data.stable_part([f"library12/{'library12.' + name}" for name in names])
+    modules = {part: names[list(parts).index(part)] for part in ("train", "validation", "test")}
+    (tmp_path / "library12").mkdir()
+    (tmp_path / "library12" / "__init__.py").touch()
+    for part, name in modules.items():
+        body = f"common : int, optional\n    {part}_one : float\n    The {part} is `common` here\n    Nothing of {part}"
+        source = f"def f(common, {part}_one):\n    '''{body}\n    '''\n"
+        (tmp_path / "library12" / f"{name}.py").write_text(source, encoding="utf8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = read_lines(["library12"])
+    assert {part: "common : int, optional" in some for part, some in found.items()} == {
+        "train": True, "validation": False, "test": False,
+    }  # fmt: skip
+    for part, some in found.items():
+        assert all(part in line or "common : int" in line for line in some)
+        assert {max(tag[2:] for tag in tags) for _, tags in some.values()} == {"", "NAME", "TYPE"}
+    assert [max(tag[2:] for tag in tags) for _, tags in thin(found["train"], 3)].count("TYPE") == 1
+
+
+def tagging_inputs(length=8):
+    import kpretrain as kp
+
+    vocabulary = [*kp.text.SPECIAL, "n", "_", "jobs", "int", ",", "job", "##s", "the"]
+    given = dict(tokenizer=kp.text.fast_tokenizer(vocabulary), LENGTH=length)
+    names = ("encode", "targets", "every_piece")
+    return definitions("12_tagging", *names, TAGS=["O", "B-NAME", "B-TYPE", "I-TYPE"], **given)
+
+
+def test_12_the_first_piece_of_a_word_has_its_label_and_no_other_piece_counts():
+    encode, targets, every_piece = tagging_inputs()
+    rows, places = encode([["n_jobs", "int,", "the"], ["the"]])
+    assert rows[0].tolist() == [2, 5, 6, 7, 8, 9, 12, 3] and rows[1].tolist() == [2, 12, 3, 0, 0, 0, 0, 0]
+    assert places == [[1, 4, 6], [1]]
+    y, weights = targets(places, [["B-NAME", "B-TYPE", "I-TYPE"], ["O"]])
+    assert y.tolist() == [[0, 1, 0, 0, 2, 0, 3, 0], [0] * 8]
+    assert weights.tolist() == [[0, 1, 0, 0, 1, 0, 1, 0], [0, 1, 0, 0, 0, 0, 0, 0]]
+    every = every_piece([["n_jobs", "int,", "the"]], [["B-NAME", "B-TYPE", "O"]])
+    assert every.tolist() == [[0, 1, 1, 1, 2, 2, 0, 0]]
+
+
+def test_12_a_word_that_is_cut_off_has_no_weight_and_is_called_outside():
+    encode, targets, _ = tagging_inputs(length=5)
+    rows, places = encode([["n_jobs", "int", "the"]])
+    assert rows[0].tolist() == [2, 5, 6, 7, 3] and places == [[1, 0, 0]]
+    y, weights = targets(places, [["B-NAME", "B-TYPE", "I-TYPE"]])
+    assert y.tolist() == [[0, 1, 0, 0, 0]] and weights.tolist() == [[0, 1, 0, 0, 0]]
+
+    class Model:
+        def predict(self, given, **options):
+            return np.tile(np.array([0.0, 3.0, 0.0, 1.0]), (1, 5, 1))  # B-NAME everywhere
+
+    import kpretrain as kp
+
+    given = dict(TAGS=["O", "B-NAME", "B-TYPE", "I-TYPE"], kp=kp)
+    probabilities, says = definitions("12_tagging", "probabilities", "says", **given)
+    assert says(Model(), rows, places) == [["B-NAME", "O", "O"]]
+    (chances,) = probabilities(Model(), rows, places)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+
+
+def test_12_lists_for_lines_and_the_rivals_view_of_a_word():
+    by_lines, _, features = definitions("12_tagging", "by_lines", "bare", "features", re=re)
+    assert by_lines(["a", "b", "c"], [["x"], ["y", "z"]]) == [["a"], ["b", "c"]]
+    first, second = features(["N_jobs,", "int"])
+    assert (first["word"], first["before"], first["after"], first["shape"]) == ("n_jobs", "<start>", "int", "A_a,")
+    assert (second["before"], second["second before"], second["after"]) == ("n_jobs", "<start>", "<end>")
+    assert first["first"] and not second["first"]
+
+
+def test_12_the_interval_of_a_gap_is_paired_and_covers():
+    _, gap = definitions("12_tagging", "scores", "gap")
+    rng, covered, widths = np.random.default_rng(0), 0, []
+    base = rng.random((60, 1, 400)) < 0.7  # 60 experiments
+    assert gap(*[np.ones((3, 50, 3), int)] * 2) == (0, 0, 0)
+    for found in base:
+        hits = [found & (rng.random((3, 400)) < share) for share in (0.95, 0.9)]
+        one, other = (np.stack([hit, np.ones_like(hit), np.ones_like(hit)], axis=-1).astype(int) for hit in hits)
+        points, low, high = gap(one, other, times=200)
+        assert low <= points <= high
+        widths.append(high - low)
+        covered += low <= 100 * 0.7 * 0.05 <= high
+    assert covered >= 54 and np.mean(widths) < 8  # unpaired it would be 12 and more
 
 
 class _Stops:
@@ -860,8 +1011,11 @@ class _Stops:
         return self.real(*arguments, **options)
 
 
+SENTENCES = "11_sentence_vectors"
+
+
 @pytest.mark.parametrize("stage", ["masked", "pairs"])
-def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, stage):
+def test_11_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, stage):
     import json
     from types import SimpleNamespace
 
@@ -875,28 +1029,23 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, sta
     vocabulary = [*kp.text.SPECIAL, *(f"w{k}" for k in range(95))]
     random = np.random.default_rng(0)
     rows = random.integers(5, 100, (40, 32), dtype="int32")
-    given = dict(recipe=recipe, vocabulary=vocabulary, SEED=0, json=json, time=time, keras_hub=keras_hub)
-    given["fixed"] = kp.text.mask(rows[:8], 100, 0.15, random=0)
-    given |= {name: [list(random.integers(5, 100, 15)) for _ in range(20)] for name in ("first", "rest")}
-    names = ("new_bert", "compile_bert", "score", "train_in_parts", "partner_loss", "pair_batches", "train_masked")
+    given = dict(recipe=recipe, SEED=0, json=json, time=time, keras_hub=keras_hub)
+    masked = kp.text.mask(rows[:8], 100, 0.15, random=0)
+    pairs = [[list(random.integers(5, 100, 15)) for _ in range(20)] for _ in range(2)]
+    names = ("new_bert", "score", "train_in_parts", "masked_loss", "partner_loss", "pair_batches", "train_masked")
 
     def train(seed, state=None, stop=None):
         text = SimpleNamespace(**vars(kp.text))
         text.MaskedRows = _Stops(kp.text.MaskedRows, stop)
-        new_bert, *_, train_masked, train_pairs = definitions(
-            "07_masked_language_model",
-            *names,
-            "train_pairs",
-            kp=SimpleNamespace(text=text, objectives=kp.objectives),
-            **given,
-        )
+        kpretrain = SimpleNamespace(text=text, objectives=kp.objectives)
+        new_bert, *_, train_masked, train_pairs = definitions(SENTENCES, *names, "train_pairs", kp=kpretrain, **given)
         space = train_pairs.__globals__
         space["pair_batches"] = _Stops(space["pair_batches"], [0, stop])
         keras.utils.set_random_seed(seed)
         task = new_bert(vocabulary)
         if stage == "masked":
-            return task, train_masked(task, rows, updates=30, parts=3, state=state)
-        return task, train_pairs(task, updates=30, parts=3, state=state)
+            return task, train_masked(task, rows, masked, updates=30, parts=3, state=state)
+        return task, train_pairs(task, pairs, masked, updates=30, parts=3, state=state)
 
     whole, curve = train(0)
     with pytest.raises(KeyboardInterrupt):
@@ -908,16 +1057,15 @@ def test_07_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, sta
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_07_partners_are_the_first_line_and_a_piece_of_the_rest():
+def test_11_partners_are_the_first_line_and_a_piece_of_the_rest():
     from types import SimpleNamespace
 
     from kpretrain import objectives, text
 
     lines, rests = [[10 + k] * 3 for k in range(6)], [[20 + k] * 40 for k in range(6)]
-    recipe = dict(pairs=4, span=12, temperature=0.1)
-    given = dict(kp=SimpleNamespace(text=text, objectives=objectives), recipe=recipe)
-    pair_batches, partner_loss = definitions("07_masked_language_model", "pair_batches", "partner_loss", **given)
-    rows = pair_batches(lines, rests, 3, 0)
+    given = dict(kp=SimpleNamespace(text=text, objectives=objectives))
+    pair_batches, partner_loss = definitions(SENTENCES, "pair_batches", "partner_loss", **given)
+    rows = pair_batches(lines, rests, 3, 0, pairs=4, tokens=12)
     assert rows.shape == (24, 12) and rows.dtype == np.int32
     for batch in rows.reshape(3, 2, 4, 12):
         assert len(set(batch[0, :, 1])) == 4  # each docstring once, or two pieces would both be right
@@ -925,9 +1073,121 @@ def test_07_partners_are_the_first_line_and_a_piece_of_the_rest():
     np.testing.assert_array_equal(rows[0, 4:], [text.SEP, *[0] * 7])
     assert (rows[:, 0] == text.CLS).all() and (rows == text.SEP).sum() == 24
     vectors = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
-    found = np.asarray(partner_loss(None, vectors))
+    found = np.asarray(partner_loss(None, vectors, 0.1))
     np.testing.assert_allclose(found, np.full(8, found[0]))
     assert found[0] == pytest.approx(float(objectives.nt_xent(vectors[:4], vectors[4:], 0.1)), abs=1e-5)
+
+
+def test_11_texts_without_a_line_or_a_rest_make_no_pair():
+    from kpretrain import text
+
+    (line_and_rest,) = definitions(SENTENCES, "line_and_rest")
+    tokenizer = text.fast_tokenizer([*text.SPECIAL, "a", "b", "c"])
+    texts = ["a a a\n\nb b b b b b b b", "a a a", "a\nb b b b b b b b", "a b c\nb b", "  \n c c c\na a a a a a a a c"]
+    lines, rests = line_and_rest(texts, tokenizer)
+    assert lines == [[5, 5, 5], [7, 7, 7]] and rests == [[6] * 8, [*[5] * 8, 7]]
+
+
+def test_11_partners_found_agrees_with_a_loop_over_the_batches():
+    _, partners_found = definitions(SENTENCES, "unit", "partners_found")
+    random = np.random.default_rng(0)
+    z = random.normal(size=(3, 2, 5, 4)) * random.uniform(0.1, 9, (3, 2, 5, 1))  # batches, sides, pairs, numbers
+    z[:, 1] += z[:, 0]
+    hits = 0
+    for lines, pieces in z:
+        for k, line in enumerate(lines):
+            cosines = [line @ piece / np.linalg.norm(line) / np.linalg.norm(piece) for piece in pieces]
+            hits += cosines[k] == max(cosines)
+    assert 0 < hits < 15
+    assert partners_found(z.reshape(-1, 4), pairs=5) == pytest.approx(hits / 15)
+
+
+def test_11_the_mean_cosine_is_that_of_all_different_pairs():
+    (mean_cosine,) = definitions(SENTENCES, "mean_cosine")
+    vectors = np.random.default_rng(0).normal(1, 1, (7, 3))
+    expected = [
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        for i, a in enumerate(vectors)
+        for j, b in enumerate(vectors)
+        if i != j
+    ]
+    assert mean_cosine(vectors) == pytest.approx(np.mean(expected))
+
+
+def test_11_bm25_agrees_with_its_formula_word_by_word():
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    (bm25,) = definitions(SENTENCES, "bm25", CountVectorizer=CountVectorizer)
+    texts = ["mean of the mean", "the sum of an array of sums", "sort the list", "sort sort sort array"]
+    questions = ["mean mean", "sort the array", "nothing here"]
+    words = [text.split() for text in texts]
+    average = np.mean([len(text) for text in words])
+    for k1, b in ((1.5, 0.75), (0.9, 0.0), (2.0, 1.0)):
+        expected = np.zeros((3, 4))
+        for row, question in enumerate(questions):
+            for word in set(question.split()):
+                have = sum(word in text for text in words)
+                for column, text in enumerate(words):
+                    f = text.count(word)
+                    rarity = np.log(1 + (4 - have + 0.5) / (have + 0.5))
+                    expected[row, column] += rarity * (k1 + 1) * f / (f + k1 * (1 - b + b * len(text) / average))
+        np.testing.assert_allclose(bm25(texts, questions, k1, b), expected)
+
+
+def test_11_ranks_fusion_and_the_four_numbers_by_hand():
+    ranks, fuse, measured = definitions(SENTENCES, "ranks", "fuse", "measured")
+    scores = np.array([[0.9, 0.1, 0.5], [0.2, 0.8, 0.3]])
+    np.testing.assert_array_equal(ranks(scores), [[1, 3, 2], [3, 1, 2]])
+    both = fuse(scores, scores[:, ::-1], k=1)
+    np.testing.assert_allclose(both[0], [1 / 2 + 1 / 3, 1 / 4 + 1 / 4, 1 / 3 + 1 / 2])
+    many = np.tile(-np.arange(20.0), (4, 1))  # the rank of text k is k + 1
+    found = measured(many, np.array([0, 0, 3, 19]))
+    assert (found["precision at 1, %"], found["recall at 10, %"], found["median rank"]) == (50, 75, 2.5)
+    assert found["MRR"] == pytest.approx((1 + 1 + 1 / 4 + 1 / 20) / 4)
+    assert found["low"] < found["MRR"] < found["high"] <= 1
+
+
+def test_11_a_question_is_a_piece_of_the_rest_and_its_line_occurs_once():
+    from collections import Counter
+
+    (search_task,) = definitions(SENTENCES, "search_task", Counter=Counter)
+    texts = [f"Line number {k}\n\n" + " ".join(f"w{k}x{j}" for j in range(12)) for k in range(9)]
+    texts += ["Twice the same\nmore " + "a " * 20, "twice the Same\nother " + "b " * 20, "Too short a rest\na b"]
+    lines, rests, right, starts = search_task(texts, 6, words=5)
+    assert len(right) == len(set(right.tolist())) == len(starts) == 6
+    assert "Too short a rest" in lines and not [line for line in lines if line.lower() == "twice the same"]
+    for k, at in zip(right, starts, strict=True):
+        number = lines[k].split()[-1]
+        assert 0 <= at <= 7 and rests[k] == [f"w{number}x{j}" for j in range(12)]
+    assert len(search_task(texts, 100, words=5)[2]) == 9
+
+
+def test_11_labels_are_counted_into_pairs():
+    from itertools import combinations
+
+    (count_pairs,) = definitions(SENTENCES, "count_pairs", combinations=combinations)
+    assert count_pairs([0] * 4 + [1] * 4) == (12, 16) and count_pairs(np.array([2, 2, 3])) == (1, 2)
+
+
+def test_11_the_live_network_learns_to_find_partners():
+    import keras
+    import keras_hub
+
+    import kpretrain as kp
+
+    random = np.random.default_rng(0)
+    first = [list(random.integers(5, 300, 6)) for _ in range(200)]  # line and rest share their words
+    given = dict(kp=kp, keras_hub=keras_hub, time=time, SEED=0, vocabulary=["w"] * 300, first=first)
+    given["rest"] = [list(random.permutation(line * 3)) for line in first]
+    names = ("unit", "partners_found", "pair_batches", "partner_loss", "new_encoder", "train_live")
+    _, _, pair_batches, _, new_encoder, _ = definitions(SENTENCES, *names, **given)
+    given["watched"] = pair_batches(first[:64], given["rest"][:64], 1, 1)
+    *_, train_live = definitions(SENTENCES, *names, **given)
+    keras.utils.set_random_seed(0)
+    told = []
+    curve = train_live(new_encoder(width=32), 60, watch=told.append)
+    assert told == [1, 2, 3, 4, 5, 6] and curve["step"].tolist() == [10, 20, 30, 40, 50, 60]
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] - 0.5 and curve["found"].iloc[-1] > 0.5
 
 
 def test_09_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path):
@@ -976,7 +1236,7 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
     ("stem", "arms", "sizes", "runs"),
     [
         (
-            "07_masked_language_model",
+            "11_sentence_vectors",
             "TF-IDF; scratch; frozen random; frozen (LSA); frozen (BERT); fine-tuned (BERT)",
             (10, 50, 200),
             2,

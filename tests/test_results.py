@@ -279,5 +279,5 @@ def test_the_stored_records_are_of_the_networks_that_ship():
 
     image = _describe(models.image_encoder())
     assert all(image in encoders(name) for name in ("04_autoencoders", "05_contrastive", "06_gan"))
-    assert _describe(backbones.texts("bert_docstrings").encoder) in encoders("07_masked_language_model")
+    assert _describe(backbones.texts("bert_docstrings").encoder) in encoders("11_sentence_vectors")
     assert _describe(backbones.images("resnet_cifar10").encoder) in encoders("09_transfer_resnet")

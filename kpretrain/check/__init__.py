@@ -1,6 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb10.py the checks of one notebook each.
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb12.py the checks of one notebook each.
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -16,8 +16,11 @@ from .nb07 import alter, unigram_loss
 from .nb08 import min_p, perplexity
 from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
+from .nb11 import ranking_loss, reciprocal_rank
+from .nb12 import align_all, legal
 
 __all__ = [
+    "align_all",
     "alter",
     "backbone_cost",
     "bet",
@@ -31,6 +34,7 @@ __all__ = [
     "free_but_held",
     "generator_losses",
     "leak_count",
+    "legal",
     "logit_gradient",
     "macro_f1",
     "masked_loss",
@@ -40,8 +44,10 @@ __all__ = [
     "patches_seen",
     "perplexity",
     "precision_at",
+    "ranking_loss",
     "rebuilt_point",
     "receptive_fields",
+    "reciprocal_rank",
     "settle",
     "shift_images",
     "unigram_loss",

@@ -27,24 +27,10 @@ SETTINGS = {
         "updates": 60,
         "judged": 500,
     },
-    "07": {
-        "labels_per_class": [10, 50, 200],
-        "draws": 5,
-        "extra_updates": 450,
-        "live_updates": 20,
-        "live_pairs": 20,
-        "bug_updates": 20,
-    },
     "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
     "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
-    "10": {
-        "labels_per_class": [10, 50, 200],
-        "draws": 5,
-        "sizes": [50],
-        "slow_arms": True,
-        "most_whole": 20,
-        "lines": 300,
-    },
+    "10": {"labels_per_class": [10, 50, 200], "draws": 5, "sizes": [50]},
+    "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
 }
 
 
