@@ -153,27 +153,6 @@ def save_comparison(comparison, name, *, title):
     return bool(folder)
 
 
-def comparison(name, folder=FOLDER):
-    """Read a stored comparison and print its caption; None where there is none, or where a notebook is run for a page.
-
-    `python -m kpretrain run` sets `$KPRETRAIN_LIVE`: its page is of this run. Notebooks that call `beside` need it not.
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> kp.results.comparison("99_demo")
-    No stored record yet: `python -m kpretrain record 99 --seeds 0,1,2` makes it.
-    """
-    if os.environ.get("KPRETRAIN_LIVE") or os.environ.get("KPRETRAIN_RESULTS"):
-        print("This run shows its own results; `python -m kpretrain results` shows the stored ones.")
-        return None
-    if not (Path(folder) / f"{name}.json").is_file():
-        print(f"No stored record yet: `python -m kpretrain record {name[:2]} --seeds 0,1,2` makes it.")
-        return None
-    print(caption(record := load(name, folder)))
-    return _comparison(record)
-
-
 def _show(comparison, heading, mark=None):
     """Verdict, figure and folded table, each output with the mark in its metadata."""
     from IPython.display import HTML, Markdown, display

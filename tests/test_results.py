@@ -197,19 +197,6 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
     monkeypatch.delenv("KPRETRAIN_RESULTS")
 
 
-def test_a_stored_comparison_is_read_unless_the_run_is_to_show_its_own(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("KPRETRAIN_RESULTS", raising=False)
-    record = small_comparison(0).merge(small_comparison(1), small_comparison(2)).record(name="99_demo", command="do")
-    (tmp_path / "99_demo.json").write_text(json.dumps(record), encoding="utf8")
-    found = results.comparison("99_demo", tmp_path)
-    assert "Made again by `do`." in capsys.readouterr().out
-    assert found.differences()["points"].round(6).tolist() == [5.0, 5.0]
-    monkeypatch.setenv("KPRETRAIN_LIVE", "1")
-    assert results.comparison("99_demo", tmp_path) is None and "shows its own results" in capsys.readouterr().out
-    monkeypatch.delenv("KPRETRAIN_LIVE")
-    assert results.comparison("98_other", tmp_path) is None
-
-
 @pytest.fixture
 def shown(monkeypatch):
     """What a notebook would show: (output, metadata)."""

@@ -101,7 +101,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     results = [_plan(path, profile) for path in paths]
     progress = Progress(results, jobs)
-    environment = _environment(profile, jobs, in_place) | (variables or {})
+    environment = _environment(profile, jobs) | (variables or {})
     started = time.perf_counter()
     waiting = iter(results)
 
@@ -326,11 +326,9 @@ def _leave_trace(result, error):
         code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **told))
 
 
-def _environment(profile, jobs, in_place):
+def _environment(profile, jobs):
     """Return the kernels' environment; paths are absolute, since they run in the notebooks' folder."""
     environment = dict(os.environ, KPRETRAIN_PROFILE=profile)
-    if not in_place:  # 04 to 10 show the stored record in place of their own result where one is at hand
-        environment["KPRETRAIN_LIVE"] = "1"
     if jobs > 1:  # the linear algebra of kernels side by side, all cores each, is many times slower
         environment.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // jobs)))
     for name in ("KPRETRAIN_DATA", "KPRETRAIN_CACHE"):
