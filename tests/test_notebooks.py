@@ -670,10 +670,43 @@ def test_05_the_graph_is_symmetric_and_counts_in_the_fingerprint(moons):
     assert fingerprint(changed) != fingerprint(model)
 
 
-def test_07_masks_as_the_helper_does():
+def test_07_words_are_cut_as_the_tokenizer_cuts_them():
     from kpretrain import text
 
-    (mask_tokens,) = definitions("07_masked_language_model", "mask_tokens", np=np)
+    (pieces_of,) = definitions("07_masked_language_model", "pieces_of")
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcd"), random.integers(1, 9))) for _ in range(300)]
+    known = {*"abc", "##a", "##b", "##c"} | {word[:3] for word in words[:20]}
+    known |= {f"##{word[-2:]}" for word in words[:20]}
+    tokenizer = text.fast_tokenizer([*text.SPECIAL, *sorted(known)])
+    expected = [tokenizer.encode(word, add_special_tokens=False).tokens for word in words]
+    assert [pieces_of(word, known) for word in words] == expected
+    assert ["[UNK]"] in expected and max(map(len, expected)) > 3
+
+
+def test_07_a_blank_is_filled_from_both_sides():
+    import keras_hub
+
+    import kpretrain as kp
+
+    (fill,) = definitions("07_masked_language_model", "fill", kp=kp, words=None)
+    words = kp.text.fast_tokenizer([*kp.text.SPECIAL, "a", "b", "c"])
+    backbone = keras_hub.models.BertBackbone(8, 1, 2, 8, 16, max_sequence_length=9)
+    model = keras_hub.models.BertMaskedLM(backbone)
+    first, left, right = (fill(model, text, words) for text in ("a b [MASK] c", "c b [MASK] c", "a b [MASK] a"))
+    assert first.shape == (8,) and first.sum() == pytest.approx(1, abs=1e-5)
+    assert np.abs(first - left).max() > 1e-6 and np.abs(first - right).max() > 1e-6
+    row = kp.text.bert_inputs(np.array([[2, 5, 6, 4, 7, 3]], "int32")) | {"mask_positions": np.array([[3]], "int32")}
+    z = np.asarray(model(row))[0, 0]
+    np.testing.assert_allclose(first, np.exp(z) / np.exp(z).sum(), atol=1e-5)
+
+
+def test_07_masks_as_the_helper_does():
+    from types import SimpleNamespace
+
+    from kpretrain import text
+
+    (mask_tokens,) = definitions("07_masked_language_model", "mask_tokens", np=np, kp=SimpleNamespace(text=text))
     random = np.random.default_rng(0)
     rows = random.integers(5, 500, (4000, 64)).astype("int32")
     rows[:, 0], rows[:, 40], rows[::2, 50:] = text.CLS, text.SEP, text.PAD
