@@ -1,4 +1,4 @@
-"""09 and 10 begin with public weights by their names: with them, and where they cannot be had."""
+"""09 to 12 begin with public weights by their names: with them, and where they cannot be had."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ import pytest
 
 from kpretrain import backbones, presets
 
-RESNET, BERT = "resnet_50_imagenet", "bert_base_en_uncased"
+RESNET, BERT, MINILM = "resnet_50_imagenet", "bert_base_en_uncased", "all_minilm_l6_v2_en"
 STANDS_IN = {RESNET: "resnet_cifar10", BERT: "bert_docstrings"}
 
 
@@ -84,6 +84,32 @@ def test_the_lane_says_what_stands_in_offline(name, kagglehub_cache, monkeypatch
     assert len(lines) == 1 and f"The small {STANDS_IN[name]} stands in" in lines[0] and "expect much less" in lines[0]
     assert space["preset"] == str(presets.FOLDER / STANDS_IN[name])
     assert space["classifier"].backbone.count_params() == presets.load(STANDS_IN[name]).backbone.count_params()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")  # a notebook must not show any
+@pytest.mark.parametrize("stem, name, cells", [("11_sentence_vectors", MINILM, 1), ("12_tagging", BERT, 3)])
+def test_11_and_12_begin_with_the_public_weights_too(
+    stem, name, cells, kagglehub_cache, no_network, monkeypatch, capsys
+):
+    import nbformat
+
+    import kpretrain as kp
+
+    parts = lanes.bert(vocabulary_size=200, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32)
+    folder = lanes.shelve(kagglehub_cache, name, *parts)
+    notebook = nbformat.read(lanes.ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    space = {"__name__": "__main__", "kp": kp}  # the set-up cell has imported it
+    exec(compile("\n".join(code[2 : 2 + cells]), stem, "exec"), space)  # after set-up and settings
+    assert space["preset"] == str(folder) and no_network == []
+    printed = capsys.readouterr().out
+    assert "stands in" not in printed and "oaded again, it " in printed
+    weights = {len(w.shape): w for w in parts[0].weights if "token_embedding" in w.path}[2]
+    if stem == "11_sentence_vectors":  # nothing was trained
+        np.testing.assert_array_equal(space["embedder"].backbone.token_embedding.embeddings, weights)
+    else:
+        assert not np.array_equal(space["bert"].token_embedding.embeddings, weights)
+        assert len(space["found"]) == len(space["sentence"].split())
 
 
 def test_what_kagglehub_did_not_finish_is_not_taken(kagglehub_cache, monkeypatch):
