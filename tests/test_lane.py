@@ -1,4 +1,4 @@
-"""09 to 12 begin with public weights by their names: with them, and where they cannot be had."""
+"""08 to 12 begin with public weights by their names: with them, and where they cannot be had."""
 
 import socket
 import time
@@ -110,6 +110,24 @@ def test_11_and_12_begin_with_the_public_weights_too(
     else:
         assert not np.array_equal(space["bert"].token_embedding.embeddings, weights)
         assert len(space["found"]) == len(space["sentence"].split())
+
+
+def test_08_begins_with_the_public_gpt(kagglehub_cache, no_network, capsys):
+    import keras_hub
+    import nbformat
+
+    letters = [*sorted({*"return the number of"} - {" "}), "Ġ"]  # how GPT-2 writes a space
+    vocabulary = {piece: k for k, piece in enumerate([*letters, "th", "<|endoftext|>"])}
+    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary=vocabulary, merges=["t h"])
+    backbone = keras_hub.models.GPT2Backbone(len(vocabulary), 1, 1, 8, 16, max_sequence_length=64)
+    reads = keras_hub.models.GPT2CausalLMPreprocessor(tokenizer)
+    lanes.shelve(kagglehub_cache, "gpt2_base_en", keras_hub.models.GPT2CausalLM(backbone, preprocessor=reads))
+    notebook = nbformat.read(lanes.ROOT / "notebooks" / "08_causal_language_model.ipynb", as_version=4)
+    first = next(cell.source for cell in notebook.cells if '"gpt2_base_en"' in cell.source)
+    capsys.readouterr()
+    exec(compile(first, "08", "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out
+    assert printed.startswith("return the number of") and "stands in" not in printed and no_network == []
 
 
 def test_what_kagglehub_did_not_finish_is_not_taken(kagglehub_cache, monkeypatch):
