@@ -1,5 +1,7 @@
 """Exact and near duplicates among texts, by MinHash and a true comparison."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import rensa
@@ -133,10 +135,11 @@ def _near(texts, threshold):
     """Clusters of the pairs at the threshold or above: n different texts -> (n,) numbers."""
     labels, joined = np.arange(len(texts)), np.empty((0, 2), np.int64)
     keys = _signatures(texts, threshold)
+    similar = functools.cache(lambda a, b: _similarity(texts[a], texts[b]) >= threshold)  # many bands propose a pair
     for band in range(keys.shape[1]):
         for pairs in _candidates(keys, band):
             pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-            alike = [_similarity(texts[a], texts[b]) >= threshold for a, b in pairs.tolist()]
+            alike = [similar(*pair) for pair in np.sort(pairs, axis=1).tolist()]
             if any(alike):
                 joined = np.concatenate((joined, pairs[alike]))
                 labels = components(joined, len(texts))
