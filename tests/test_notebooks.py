@@ -1195,6 +1195,36 @@ def test_11_a_question_is_a_piece_of_the_rest_and_its_line_occurs_once():
     assert len(search_task(texts, 100, words=5)[2]) == 9
 
 
+@pytest.mark.parametrize("sizes", [[10], [10, 50, 200]])
+def test_11_compares_the_arms_of_the_stored_record_and_five_of_them_live(sizes):
+    import dataclasses
+    from types import SimpleNamespace
+
+    from sklearn import feature_extraction, frozen, linear_model, pipeline, preprocessing
+
+    import kpretrain as kp
+
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / f"{SENTENCES}.ipynb", as_version=4))
+    (source,) = (cell.source for cell in cells if "arms = kp.arms.texts(" in cell.source)
+    part = kp.data.Part(np.array(["warm red", "cold blue"] * 4, object), np.array([0, 1] * 4))
+    encoder, inputs48, seconds = kp.backbones.texts("bert_docstrings", 48)
+    space = dict(kp=kp, dataclasses=dataclasses, encoder=encoder, inputs48=inputs48, pretraining_seconds=seconds)
+    space |= dict(make_pipeline=pipeline.make_pipeline, make_union=pipeline.make_union, lsa_seconds=1.0)
+    space |= dict(FrozenEstimator=frozen.FrozenEstimator, LogisticRegression=linear_model.LogisticRegression)
+    space |= dict(Normalizer=preprocessing.Normalizer, TfidfVectorizer=feature_extraction.text.TfidfVectorizer)
+    space["lsa"] = feature_extraction.text.TfidfVectorizer()
+    space["task_lines"] = kp.data.Dataset("colours", part, None, part, ["warm", "cold"], "made here")
+    space["settings"] = SimpleNamespace(labels_per_class=sizes)
+    exec(compile(source, SENTENCES, "exec"), space)
+    record = results.load(SENTENCES)
+    stored, made = record["settings"]["arms"], space["arms"]
+    assert set(made) <= set(stored) and len(made) == (5 if len(sizes) == 1 else len(stored))
+    for name, arm in made.items():  # the record may hold more rivals: it has more arms
+        assert set(arm.against) <= set(made)
+        if len(sizes) > 1 and name not in ("scratch", "frozen random"):
+            assert set(stored[name]["against"]) <= set(arm.against), name
+
+
 def test_11_labels_are_counted_into_pairs():
     from itertools import combinations
 
