@@ -1,6 +1,7 @@
 """What every test starts from: no network, an empty Keras cache, and one cache folder for the whole run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from kpretrain import session
 
 session.reuse_memory()  # before any test imports TensorFlow
+# A worker of pytest-xdist ignores Ctrl-C, as a process started with nohup does, and hands that on to what tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

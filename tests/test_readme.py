@@ -20,7 +20,7 @@ def test_the_two_commands_set_up_everything_themselves():
     for command in (main, tests):
         assert command.startswith("python3 -m venv .venv && .venv/bin/python -m pip install")
     assert main.endswith(".venv/bin/python -m kpretrain run --jobs 2")
-    assert tests.endswith(".venv/bin/python -m pytest")
+    assert tests.endswith(".venv/bin/python -m pytest -n 2 --dist worksteal")
     extra = re.search(r'"\.\[(\w+)\]"', tests).group(1)
     assert f"{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf8")
 
