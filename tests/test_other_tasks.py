@@ -80,7 +80,8 @@ def sentences(*texts, size):
 def minilm():
     """A small BERT, with a vocabulary that holds the page's words whole or in letters."""
     words = (
-        "where does live lives in and teaches was taught by sat next to anna tom maria john berlin new york hong kong"
+        "what is the job of where to be found works as in and teaches was taught by sat next anna tom maria john "
+        "baker pilot night watchman nurse berlin new york hong kong"
     )
     letters = [*"abcdefghijklmnopqrstuvwxyz@#.,?"]
     entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{k}" for k in letters[:26])]
