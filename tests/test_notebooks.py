@@ -1389,26 +1389,25 @@ def test_13_the_interval_of_a_choice_covers_the_truth_over_new_labels_and_rows()
 
     import kpretrain as kp
 
-    scale = np.sqrt(2 + 0.15**2)
+    hits, seeds, scale = {}, range(3), np.sqrt(2 + 0.15**2)
+    picks = {(name, seed): {"size": "b", "probe": "a"} for name in ("one", "two") for seed in seeds}
+    given = dict(kp=kp, sets=["one", "two"], seeds=seeds, hits=hits, picks=picks, student=student)
+    (more_lost,) = definitions(BACKBONES, "more_lost", **given)
     random, covered, widths = np.random.default_rng(0), 0, []
     for _ in range(200):
-        hits, seeds = {}, range(3)
         for name in ("one", "two"):
             hard = random.normal(size=150)  # a test row is hard for both
             for seed in seeds:
                 luck = random.normal(scale=0.15, size=2)
                 for arm, level, moved in zip("ab", (0.8, 0.5), luck, strict=True):
                     hits[name, seed, arm] = 100.0 * (hard + random.normal(size=150) < level + moved)
-        picks = {(name, seed): {"size": "b", "probe": "a"} for name in ("one", "two") for seed in seeds}
-        given = dict(kp=kp, sets=["one", "two"], seeds=seeds, hits=hits, picks=picks, student=student)
-        (more_lost,) = definitions(BACKBONES, "more_lost", **given)
         mean, low, high = more_lost("size", "probe")
         each = [np.mean([hits[name, s, "a"] - hits[name, s, "b"] for s in seeds]) for name in ("one", "two")]
         assert mean == pytest.approx(np.mean(each))
         true = 100 * (norm.cdf(0.8 / scale) - norm.cdf(0.5 / scale))
         covered += low <= true <= high
         widths.append(high - low)
-    assert 0.91 <= covered / 200 <= 1 and np.median(widths) < 15
+    assert 0.91 <= covered / 200 < 1 and np.median(widths) < 25
 
 
 def test_13_exposure_counts_the_bits_that_are_saved():
