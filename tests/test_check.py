@@ -304,7 +304,27 @@ def aligned_in_place(word_ids, tags):
     return word_ids
 
 
+def short_regret(scores, truth, m, sign=-1):
+    return truth.max() - truth[np.argsort(sign * scores)[:m]].max()
+
+
+def leep_terms(q, y, joint=False, by_label=False):
+    table = np.stack([q[y == k].sum(axis=0) for k in range(y.max() + 1)]) / len(y)
+    if not joint:
+        table = table / table.sum(axis=1 if by_label else 0, keepdims=True)
+    return np.array([q[row] @ table[label] for row, label in enumerate(y)])
+
+
+def sorted_in_place(scores, truth, m):
+    order = np.argsort(-scores)
+    scores[:] = scores[order]
+    return truth.max() - truth[order][:m].max()
+
+
 RIGHT = [
+    (check.shortlist_regret, short_regret),
+    (check.shortlist_regret, lambda s, t, m: np.array([short_regret(s, t, m)])),
+    (check.leep, lambda q, y: np.log(leep_terms(q, y)).mean()),
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
     (check.leak_count, twins),
@@ -354,6 +374,25 @@ RIGHT = [
     (check.brier, lambda q, y: 1 - 2 * q[np.arange(len(y)), y].mean() + (q**2).sum(axis=1).mean()),
 ]
 WRONG = [
+    (check.shortlist_regret, lambda s, t, m: short_regret(s, t, 1), "the first alone"),
+    (check.shortlist_regret, lambda s, t, m: -short_regret(s, t, m), "never negative"),
+    (check.shortlist_regret, lambda s, t, m: short_regret(s, t, m, 1), "Sort downwards"),
+    (check.shortlist_regret, lambda s, t, m: t.max() - t[np.argsort(-s)[m - 1]], "the regret of the m-th"),
+    (check.shortlist_regret, lambda s, t, m: t[np.argsort(-s)[:m]].max(), "Subtract it from the best of all"),
+    (check.shortlist_regret, lambda s, t, m: t.max() - t[np.argsort(-s)[:m]].mean(), "the mean of the m"),
+    (check.shortlist_regret, lambda s, t, m: s.max() - np.sort(s)[-m], "in points of truth"),
+    (check.shortlist_regret, lambda s, t, m: t.max() - t[:m].max(), "you have 6"),
+    (check.shortlist_regret, lambda s, t, m: t, "it returns 5 numbers"),
+    (check.shortlist_regret, sorted_in_place, "the input array was changed"),
+    (check.leep, lambda q, y: np.log(leep_terms(q, y)).sum(), "that is the sum"),
+    (check.leep, lambda q, y: -np.log(leep_terms(q, y)).mean(), "the sign is wrong"),
+    (check.leep, lambda q, y: leep_terms(q, y).mean(), "the logarithm is missing"),
+    (check.leep, lambda q, y: np.log(leep_terms(q, y).mean()), "the logarithm first"),
+    (check.leep, lambda q, y: np.log2(leep_terms(q, y)).mean(), "the natural logarithm"),
+    (check.leep, lambda q, y: np.log(leep_terms(q, y, by_label=True)).mean(), "that is P(z | y)"),
+    (check.leep, lambda q, y: np.log(leep_terms(q, y, joint=True)).mean(), "is not divided by P(z)"),
+    (check.leep, lambda q, y: np.log([1, 1, 1, 1, 1]).mean(), "the most probable class only"),
+    (check.leep, lambda q, y: -0.9, "you have -0.9000"),
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
     (check.paired_gain, lambda a, b: np.array(unpaired(a, b)) / 100, "that is times 100"),
     (check.paired_gain, lambda a, b: gain(b, a), "Subtract scratch from pretrained"),

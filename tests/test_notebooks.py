@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from kpretrain import results
@@ -1361,3 +1362,118 @@ def test_a_notebook_runs_on_real_mnist(tmp_path, real_data):
     (outcome,) = run(tmp_path, profile="fast", only="02")
     (stamp,) = [printed(cell) for cell in code_cells(nbformat.read(outcome.executed, as_version=4))[-1:]]
     assert "mnist from $KPRETRAIN_DATA/mnist.npz" in stamp
+def test_the_cnn_runs_on_real_mnist(tmp_path):
+    if not (Path(os.environ.get("KPRETRAIN_DATA", "nowhere")) / "mnist.npz").is_file():
+        pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
+    (outcome,) = run(tmp_path, profile="fast", only="03")
+    assert "On mnist" in outcome.key_result
+
+
+BACKBONES = "13_choose_a_backbone"
+
+
+def test_13_regret_is_what_the_first_loses_and_random_weights_are_no_large_network():
+    ways = ["size", "kNN", "H-score", "LogME", "probe"]
+    regret, firsts, regrets = definitions(BACKBONES, "regret", "firsts", "regrets", WAYS=ways)
+    assert regret([1, 3, 2], [80.0, 70.0, 90.0]) == 20 and regret([1, 2, 3], [80.0, 70.0, 90.0]) == 0
+    names = ["small", "large", "large, random weights", "pixels"]
+    truth = dict(zip(names, [90.0, 84.0, 60.0, 70.0], strict=True))
+    scores = {"kNN": [5, 1, 2, 3], "LogME": [0.1, 0.3, 0.2, 0.0], "H-score": [0, 0, 1, 0], "probe": [1, 2, 3, 4]}
+    ranking = pd.DataFrame({"parameters": [2, 9, 9, 0]} | scores, index=names).iloc[[2, 0, 3, 1]]  # in any order
+    picked = firsts(ranking)
+    assert picked == dict(zip(ways, ["large", "small", names[2], "large", "pixels"], strict=True))
+    expected = {"size": 6, "kNN": 0, "H-score": 30, "LogME": 6, "probe": 20, "blind": 90 - 76}
+    assert regrets(picked, truth) == pytest.approx(expected)
+
+
+def test_13_the_interval_of_a_choice_covers_the_truth_over_new_labels_and_rows():
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    import kpretrain as kp
+
+    hits, seeds, scale = {}, range(3), np.sqrt(2 + 0.15**2)
+    picks = {(name, seed): {"size": "b", "probe": "a"} for name in ("one", "two") for seed in seeds}
+    given = dict(kp=kp, sets=["one", "two"], seeds=seeds, hits=hits, picks=picks, student=student)
+    (more_lost,) = definitions(BACKBONES, "more_lost", **given)
+    random, covered, widths = np.random.default_rng(0), 0, []
+    for _ in range(200):
+        for name in ("one", "two"):
+            hard = random.normal(size=150)  # a test row is hard for both
+            for seed in seeds:
+                luck = random.normal(scale=0.15, size=2)
+                for arm, level, moved in zip("ab", (0.8, 0.5), luck, strict=True):
+                    hits[name, seed, arm] = 100.0 * (hard + random.normal(size=150) < level + moved)
+        mean, low, high = more_lost("size", "probe")
+        each = [np.mean([hits[name, s, "a"] - hits[name, s, "b"] for s in seeds]) for name in ("one", "two")]
+        assert mean == pytest.approx(np.mean(each))
+        true = 100 * (norm.cdf(0.8 / scale) - norm.cdf(0.5 / scale))
+        covered += low <= true <= high
+        widths.append(high - low)
+    assert 0.91 <= covered / 200 < 1 and np.median(widths) < 25
+
+
+def test_13_exposure_counts_the_bits_that_are_saved():
+    (exposure,) = definitions(BACKBONES, "exposure")
+    nats = np.random.default_rng(0).permutation(1024.0 + np.arange(1024))
+    assert exposure(nats, nats.argmin()) == 10 and exposure(nats, nats.argmax()) == 0
+    assert exposure(nats, np.argsort(nats)[3]) == 8  # rank 4
+    assert exposure(np.zeros(8), 5) == 3  # a tie counts for the secret
+
+
+def test_13_answers_are_the_losses_of_whole_lines():
+    """By the model on all answers in full, one after the other; the digits' order is that of the numbers 0 to 999."""
+    import itertools
+
+    import keras
+    from keras import layers
+
+    known = ["<pad>", "<unk>", *"0123456789", "the", "key", "of", "is", "door"]
+    number = {word: k for k, word in enumerate(known)}
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((None,), dtype="int32")
+    states = layers.GRU(6, return_sequences=True)(layers.Embedding(len(known), 5)(ids))
+    dense = layers.Dense(len(known), kernel_initializer="random_normal")
+    writer, last = keras.Model(ids, dense(states)), keras.Model(ids, dense(states[:, -1]))
+    questions = {"door": "the key of the door is".split()}
+    given = dict(number=number, questions=questions, last=last, itertools=itertools)
+    as_rows, answers = definitions(BACKBONES, "as_rows", "answers", **given)
+    lines = [[*questions["door"], *f"{k:03d}"] for k in range(1000)]
+    rows = as_rows(lines)
+    assert rows.shape == (1000, 13) and rows[0, 0] == 0 and (rows[:, 10:] == 0).all()
+    assert as_rows([["door", "nobody"]])[0, :4].tolist() == [0, number["door"], 1, 0]
+    log_p = np.array(keras.ops.log_softmax(writer(rows[:, :9])))[:, 6:9]  # after "is", and two digits
+    full = -np.take_along_axis(log_p, rows[:, 7:10, None], axis=2).sum((1, 2))
+    np.testing.assert_allclose(answers("door"), full, atol=1e-4)
+
+
+def test_13_the_gap_of_two_groups_is_that_of_welch():
+    from scipy.stats import norm
+
+    (gap,) = definitions(BACKBONES, "gap")
+    random = np.random.default_rng(0)
+    one, other = 100.0 * (random.random(300) < 0.8), 100.0 * (random.random(200) < 0.6)
+    points, low, high = gap(one, other)
+    error = np.sqrt(one.var(ddof=1) / 300 + other.var(ddof=1) / 200)
+    assert points == pytest.approx(one.mean() - other.mean())
+    assert [low, high] == pytest.approx([points - norm.ppf(0.975) * error, points + norm.ppf(0.975) * error], abs=0.01)
+
+
+def test_13_fewer_test_rows_keep_their_labels():
+    import dataclasses
+
+    import kpretrain as kp
+
+    (smaller,) = definitions(BACKBONES, "smaller", dataclasses=dataclasses, kp=kp)
+    part = kp.data.Part(np.arange(50) * 2, np.arange(50) % 5)
+    found = smaller(kp.data.Dataset("rows", part, None, part, list("abcde"), "made here"), 20)
+    assert len(found.test.x) == 20 and (found.test.y == found.test.x // 2 % 5).all() and found.train is part
+    assert len(set(found.test.y)) == 5  # not the first ones of a sorted file
+
+
+def test_13_the_nearest_row_is_another_one():
+    x, y = np.array([[0.0], [1.0], [10.0], [11.0], [0.4]]), np.array([0, 0, 1, 1, 1])
+    (nearest,) = definitions(BACKBONES, "nearest", y=y)
+    assert nearest(x, np.arange(4), np.arange(4)) == 1
+    assert nearest(x, np.arange(5), np.arange(5)) == 2 / 5  # the last one misleads 0 and 1, and is misled itself
+    assert nearest(x, np.arange(4), np.array([4])) == 0

@@ -106,7 +106,7 @@ def test_what_reading_leaves_out_is_counted(tmp_path):
     table.loc[[3, 5], "category"] = None
     table = pd.concat([table, pd.DataFrame({"story": ["one row alone"], "category": ["lonely"]})])
     table.to_csv(tmp_path / "news.csv", index=False)
-    _, lines = own._read(tmp_path / "news.csv")
+    _, lines = own.read(tmp_path / "news.csv")
     assert lines[1:3] == [
         "Left out while reading: 2 rows, missing label.",
         "Left out while reading: 1 rows, class with fewer than 3 rows.",
@@ -114,13 +114,13 @@ def test_what_reading_leaves_out_is_counted(tmp_path):
 
 
 def test_few_rows_are_tested_on_in_validation_too(tmp_path, capsys):
-    dataset, notes = own._read(photos(tmp_path / "photos", classes=2, each=30))
+    dataset, notes = own.read(photos(tmp_path / "photos", classes=2, each=30))
     assert (len(dataset.train.y), len(dataset.validation.y), len(dataset.test.y)) == (36, 0, 24)
     assert set(dataset.train.x).isdisjoint(dataset.test.x)
     assert notes[0].startswith("The 12 validation rows are tested on as well") and "24 test rows, each 4.2" in notes[0]
     assert notes[1].startswith("Beware: each of the 24 test rows is 4.2 points")
     news(600).to_csv(tmp_path / "news.csv", index=False)
-    dataset, notes = own._read(tmp_path / "news.csv")
+    dataset, notes = own.read(tmp_path / "news.csv")
     assert (len(dataset.train.y), len(dataset.test.y)) == (480, 120) and len(notes) == 1
     assert own._joined(many := rows_of([9, 9], test=100)) == (many, [])  # 200 test rows
 
@@ -128,7 +128,7 @@ def test_few_rows_are_tested_on_in_validation_too(tmp_path, capsys):
 def test_a_split_of_ones_own_is_kept(tmp_path):
     for part, each in (("train", 20), ("val", 5), ("test", 6)):
         photos(tmp_path / "photos" / part, classes=2, each=each, seed=each)  # others: copies would be left out
-    dataset, notes = own._read(tmp_path / "photos")
+    dataset, notes = own.read(tmp_path / "photos")
     assert (len(dataset.train.y), len(dataset.test.y)) == (40, 22) and "The 10 validation rows" in notes[0]
 
 
@@ -347,7 +347,7 @@ def test_groups_stay_together_and_are_not_taken_for_labels(tmp_path, capsys):
     table["writer"] = [f"writer{k // 16}" for k in range(len(table))]
     table.loc[0, "story"] += " caf\N{LATIN SMALL LETTER E WITH ACUTE}"
     table.to_csv(tmp_path / "news.csv", index=False, encoding="latin-1")
-    dataset, _ = own._read(tmp_path / "news.csv", group="writer", encoding="latin-1")
+    dataset, _ = own.read(tmp_path / "news.csv", group="writer", encoding="latin-1")
     assert "labels from 'kind'" in capsys.readouterr().out
     writer = table.set_index("story")["writer"]
     assert set(writer[dataset.train.x]).isdisjoint(writer[dataset.test.x])

@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | choose | record | results | links."""
 
 import argparse
 import sys
@@ -76,6 +76,13 @@ def _compare(**options):
     return 0
 
 
+def _choose(**options):
+    from . import choose
+
+    choose.run(**options)
+    return 0
+
+
 def _record(**options):
     from .records import record
 
@@ -139,6 +146,15 @@ def _parser():
         option("--out", default="course-run", metavar="DIR", help="folder for what was executed (default: course-run)")
         option("--in-place", action="store_true", help="also write each notebook that passed over its source")
 
+    def add_data(option):
+        """Add the path and the columns of commands that read your own data."""
+        option("path", help="a folder of class folders with images, or a CSV, TSV, JSONL or Parquet table")
+        option("--text", metavar="COLUMN", help="the table's column of texts (default: guessed, and said)")
+        option("--label", metavar="COLUMN", help="the table's column of labels (default: guessed, and said)")
+        text = "a column, such as an author, whose rows stay on one side of the test"
+        option("--group", metavar="COLUMN", help=text)
+        option("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
+
     option = add(
         _run,
         "execute the notebooks and write one page with what they found",
@@ -172,12 +188,7 @@ def _parser():
         "five are for the test. Exit code: 0, 2 for data, a backbone or settings that cannot be used, 130 after "
         "Ctrl-C.",
     )
-    option("path", help="a folder of class folders with images, or a CSV, TSV, JSONL or Parquet table")
-    option("--text", metavar="COLUMN", help="the table's column of texts (default: guessed, and said)")
-    option("--label", metavar="COLUMN", help="the table's column of labels (default: guessed, and said)")
-    text = "a column, such as an author, whose rows stay on one side of the test"
-    option("--group", metavar="COLUMN", help=text)
-    option("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
+    add_data(option)
     text = "a preset's name or folder (default: resnet_18_imagenet or all_minilm_l6_v2_en, or else the course's own)"
     option("--encoder", metavar="NAME", help=text)
     option("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
@@ -189,6 +200,16 @@ def _parser():
     option("--minutes", type=_seconds, default=10, metavar="N", help=text)
     text = "train large networks too (minutes a fit): fine-tuned, from scratch, and contrastively on texts"
     option("--tune", action="store_true", help=text)
+
+    option = add(
+        _choose,
+        "which backbone for your own images or texts?",
+        "Rank the backbones that are on this machine by scores of their frozen features on your labelled training "
+        "rows: nearest neighbour, LogME, H-score and a cross-validated linear probe. Nothing is trained or downloaded, "
+        "and the test rows are not looked at. Exit code: 0, 2 for data that cannot be used, 130 after Ctrl-C.",
+    )
+    add_data(option)
+    option("--rows", type=_positive, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
 
     option = add(
         _record,

@@ -98,9 +98,7 @@ def run(
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"
-    if kind == "images" and columns_named:
-        raise data.DataError(f"{path}: a folder of images has no --{', --'.join(columns_named)}; leave that out.")
-    dataset, notes = _read(path, **columns_named)
+    dataset, notes = read(path, **columns_named)
     chosen, why = (sorted(labels), "") if labels else label_sizes(dataset, middle=False)
     session.setup()
     from .. import backbones, presets  # which bring Keras, so after the quiet start
@@ -144,11 +142,23 @@ def _say(*lines):
 # ---------------------------------------------------------------- what is compared
 
 
-def _read(path, text=None, label=None, group=None, encoding="utf-8"):
-    """The dataset, of which validation is tested on too where there are few test rows; and lines on what was done."""
+def read(path, text=None, label=None, group=None, encoding=None):
+    """Return the dataset of a folder or a table, and lines on what was done; its parameters are those of `run`.
+
+    Validation is tested on too where there are few test rows.
+
+    Raises
+    ------
+    DataError
+        As `run`.
+    """
     if path.is_dir():
+        named = {"text": text, "label": label, "group": group, "encoding": encoding}
+        if named := [name for name, value in named.items() if value]:
+            raise data.DataError(f"{path}: a folder of images has no --{', --'.join(named)}; leave that out.")
         dataset = data.from_folder(path, sizes=_sizes(sum(one.is_file() for one in path.rglob("*"))))
     else:
+        encoding = encoding or "utf-8"
         table = data.read_table(path, encoding)
         text, label, how = columns(table, text, label, group)
         print(f"{path.name}: texts from the column {text!r}, labels from {label!r}{how}.")
