@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import contextlib
 import json
 import os
 import shutil
@@ -63,7 +64,8 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
         How long the training took.
     folder : path
     **facts
-        More for the manifest, such as `settings`. Seed, date, versions and machine are filled in.
+        More for the manifest, such as `settings`. Seed, date, versions and machine are filled in. `card`, a dict of
+        what only people can say (amount, licence, not_for), is taken over from an older preset of that name.
 
     Returns
     -------
@@ -84,6 +86,8 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
     ran = {key: value for key, value in run_facts().items() if key not in ("profile", "peak_memory_gb")}
     about = {"name": name, "command": command, "metric": metric, **ran, "data": data, "seconds": round(seconds, 1)}
     target = Path(folder) / name
+    with contextlib.suppress(PresetError):  # where none is there yet, or a damaged one
+        facts = {key: told for key, told in manifest(name, folder).items() if key == "card"} | facts
     new, old = (target.with_name(f".{name}-{word}-{uuid.uuid4().hex[:8]}") for word in ("new", "old"))
     try:
         new.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Presets: what is loaded is what was saved, and a file that has changed is never read."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -152,6 +153,24 @@ def test_a_save_replaces_the_older_preset_whole(stored):
     assert [path.name for path in stored.iterdir()] == ["demo"]
     for read, expected in zip(presets.load("demo", stored).get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(read, expected)
+
+
+def test_the_card_outlives_a_new_training(stored):
+    about = presets.manifest("demo", stored)
+    file = stored / "demo" / "manifest.json"
+    file.write_text(json.dumps(about | {"card": {"licence": "Apache-2.0"}}), encoding="utf8")
+    store(small(), stored)
+    assert presets.manifest("demo", stored)["card"] == {"licence": "Apache-2.0"}
+    store(small(), stored, card={"licence": "MIT"})
+    assert presets.manifest("demo", stored)["card"] == {"licence": "MIT"}
+    file.write_text("{", encoding="utf8")
+    store(small(), stored)
+    assert "card" not in presets.manifest("demo", stored)
+
+
+@pytest.mark.parametrize("name", presets.available())
+def test_every_shipped_preset_has_its_card(name):
+    assert set(presets.manifest(name)["card"]) == {"amount", "licence", "not_for"}
 
 
 def test_load_or_train_says_which_it_did(tmp_path, capsys):
