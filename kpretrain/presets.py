@@ -1,9 +1,9 @@
 """Presets: checkpoints of our own, each a folder with the model and `manifest.json`, which says how it was made."""
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
-import contextlib
 import json
 import os
 import shutil

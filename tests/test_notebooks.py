@@ -1362,11 +1362,6 @@ def test_a_notebook_runs_on_real_mnist(tmp_path, real_data):
     (outcome,) = run(tmp_path, profile="fast", only="02")
     (stamp,) = [printed(cell) for cell in code_cells(nbformat.read(outcome.executed, as_version=4))[-1:]]
     assert "mnist from $KPRETRAIN_DATA/mnist.npz" in stamp
-def test_the_cnn_runs_on_real_mnist(tmp_path):
-    if not (Path(os.environ.get("KPRETRAIN_DATA", "nowhere")) / "mnist.npz").is_file():
-        pytest.skip("KPRETRAIN_DATA does not give mnist.npz")
-    (outcome,) = run(tmp_path, profile="fast", only="03")
-    assert "On mnist" in outcome.key_result
 
 
 BACKBONES = "13_choose_a_backbone"
