@@ -1,6 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb12.py the checks of one notebook each.
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb14.py the checks of one notebook each.
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -18,6 +18,7 @@ from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
+from .nb14 import mel_edges, uncertainty_loss
 
 __all__ = [
     "align_all",
@@ -38,6 +39,7 @@ __all__ = [
     "logit_gradient",
     "macro_f1",
     "masked_loss",
+    "mel_edges",
     "merged_kernel",
     "min_p",
     "paired_gain",
@@ -50,6 +52,7 @@ __all__ = [
     "reciprocal_rank",
     "settle",
     "shift_images",
+    "uncertainty_loss",
     "unigram_loss",
     "word_deletion",
 ]
