@@ -1413,7 +1413,7 @@ def test_14_alterations_move_hide_and_leave_silence_silent():
     assert 80 <= values.min() < 90 and 110 < values.max() <= 120 and (louder > 0).sum(axis=(1, 2)).tolist() == [16] * 64
     hidden = np.array(alter(**still, louder=0, hidden=8)(np.full_like(images, 50), training=True))[..., 0]
     whole_rows, whole_columns = (hidden.any(axis=axis).sum(axis=1) for axis in (2, 1))
-    assert 25 <= whole_rows.min() < whole_rows.max() == 32 and 54 <= whole_columns.min() < whole_columns.max() == 61
+    assert 24 <= whole_rows.min() < whole_rows.max() == 32 and 53 <= whole_columns.min() < whole_columns.max() == 61
     assert alter.from_config(layer.get_config()).bands == 3
 
 
@@ -1441,16 +1441,16 @@ def test_14_a_wav_file_of_any_kind_becomes_a_second_at_8_khz(tmp_path, kind):
 def test_14_learned_weights_are_the_formula_and_each_task_has_its_own_labels():
     make_encoder, shared_body = definitions(SPEECH, "make_encoder", "SharedBody")
     images, y = np.zeros((4, 32, 63, 1), "uint8"), {"digit": np.array([1, 2, 3, 9]), "speaker": np.array([0, 0, 5, 5])}
-    logits = {"digit": np.eye(10)[y["digit"]] * 5, "speaker": np.zeros((4, 6))}
+    logits = {"digit": np.eye(10, dtype="float32")[y["digit"]] * 5, "speaker": np.zeros((4, 6), "float32")}
     digit, speaker = np.log(9 + np.exp(5)) - 5, np.log(6)
     for learn, expected in ((False, digit + speaker), (True, np.exp(-0.7) * digit + 0.7 + np.exp(0.4) * speaker - 0.4)):
         model = shared_body({"digit": 10, "speaker": 6}, learn_weights=learn)
         answer = model(images)
         assert {task: tuple(part.shape) for task, part in answer.items()} == {"digit": (4, 10), "speaker": (4, 6)}
-        model.s["digit"].assign(0.7)
-        model.s["speaker"].assign(-0.4)
+        for task, s in model.s.items():
+            s.assign({"digit": 0.7, "speaker": -0.4}[task] / 25)
         assert float(model.compute_loss(y=y, y_pred=logits)) == pytest.approx(expected, rel=1e-5)
-        assert sum("s_" in v.path for v in model.trainable_variables) == 2
+        assert sum("s_" in v.path for v in model.trainable_variables) == 2 * learn
     assert make_encoder().output.shape == (None, 64)
 
 
@@ -1490,5 +1490,5 @@ def test_14_pretraining_compares_two_altered_copies_and_learns():
     assert first.shape == (64, 32) and not np.allclose(first, second)
     expected = float(kp.objectives.nt_xent(first, second, temperature=0.2))
     assert float(model.compute_loss(y_pred=np.stack([first, second]))) == pytest.approx(expected, rel=1e-5)
-    encoder, losses, seconds = pretrain(images, 8)
-    assert len(losses) == 8 and losses[-1] < losses[0] - 0.3 and seconds > 0 and encoder.output.shape == (None, 64)
+    encoder, losses, seconds = pretrain(images, 40)
+    assert len(losses) == 40 and losses[-1] < losses[0] - 0.3 and seconds > 0 and encoder.output.shape == (None, 64)
