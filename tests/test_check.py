@@ -319,6 +319,17 @@ def sorted_in_place(scores, truth, m):
     order = np.argsort(-scores)
     scores[:] = scores[order]
     return truth.max() - truth[order][:m].max()
+def marks(low, high, bands, extra=2, to=lambda mel: 700 * (10 ** (mel / 2595) - 1)):
+    return to(np.linspace(*(2595 * np.log10(1 + np.array([low, high]) / 700)), bands + extra))
+
+
+def weighed(losses, s):
+    return np.exp(-s) * losses + s
+
+
+def weighed_in_place(losses, s):
+    losses *= np.exp(-s)
+    return (losses + s).sum()
 
 
 RIGHT = [
@@ -372,6 +383,9 @@ RIGHT = [
     (check.legal, made_legal),
     (check.legal, lambda tags: tuple(made_legal(tags))),
     (check.brier, lambda q, y: 1 - 2 * q[np.arange(len(y)), y].mean() + (q**2).sum(axis=1).mean()),
+    (check.mel_edges, marks),
+    (check.mel_edges, lambda low, high, bands: marks(low, high, bands).tolist()),
+    (check.uncertainty_loss, lambda losses, s: weighed(losses, s).sum()),
 ]
 WRONG = [
     (check.shortlist_regret, lambda s, t, m: short_regret(s, t, 1), "the first alone"),
@@ -643,6 +657,28 @@ WRONG = [
     (check.legal, lambda tags: ["O"] * len(tags), "tag number 0 should be B-TYPE"),
     (check.legal, lambda tags: made_legal(tags)[1:], "and you return 10"),
     (check.legal, legal_in_place, "the list that was given has changed"),
+    (check.mel_edges, lambda *given: marks(*given, to=lambda mel: mel), "these are mel"),
+    (check.mel_edges, lambda low, high, bands: np.linspace(low, high, bands + 2), "equal steps in hertz"),
+    (check.mel_edges, lambda low, high, bands: np.geomspace(low, high, bands + 2), "equal ratios of hertz"),
+    (check.mel_edges, lambda *given: marks(*given)[1:-1], "the middles of the bands alone"),
+    (check.mel_edges, lambda *given: marks(*given, extra=0), "there are too few marks"),
+    (check.mel_edges, lambda *given: marks(*given, extra=1), "one mark is missing"),
+    (check.mel_edges, lambda *given: marks(*given)[::-1], "they fall"),
+    (check.mel_edges, lambda low, *given: marks(0, *given), "starts at 0 Hz"),
+    (check.mel_edges, lambda *given: marks(*given, to=lambda mel: 700 * (np.exp(mel / 2595) - 1)), "to the base 10"),
+    (check.mel_edges, lambda *given: 5.0, "three bands need 5 marks, you have 1"),
+    (check.mel_edges, lambda *given: np.arange(5.0), "from 100 to 4,000 Hz the marks are"),
+    (check.uncertainty_loss, lambda losses, s: (np.exp(-s) * losses).sum(), "the price s is missing"),
+    (check.uncertainty_loss, lambda losses, s: weighed(losses, s).mean(), "that is the mean"),
+    (check.uncertainty_loss, lambda losses, s: (np.exp(s) * losses + s).sum(), "not exp(s)"),
+    (check.uncertainty_loss, lambda losses, s: (s * losses + s).sum(), "not s itself"),
+    (check.uncertainty_loss, lambda losses, s: (np.exp(-s) * losses - s).sum(), "added, not subtracted"),
+    (check.uncertainty_loss, lambda losses, s: (np.exp(-s) * (losses + s)).sum(), "outside the product"),
+    (check.uncertainty_loss, lambda losses, s: losses.sum(), "the plain losses"),
+    (check.uncertainty_loss, lambda losses, s: (weighed(losses, s) - s / 2).sum(), "not half of it"),
+    (check.uncertainty_loss, weighed, "it returns 3 numbers"),
+    (check.uncertainty_loss, lambda losses, s: 0.5, "you have 0.5000"),
+    (check.uncertainty_loss, weighed_in_place, "the input array was changed"),
 ]
 TAKES_A_VALUE = (
     check.dense_parameters,

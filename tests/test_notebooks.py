@@ -1474,3 +1474,133 @@ def test_13_the_nearest_row_is_another_one():
     assert nearest(x, np.arange(4), np.arange(4)) == 1
     assert nearest(x, np.arange(5), np.arange(5)) == 2 / 5  # the last one misleads 0 and 1, and is misled itself
     assert nearest(x, np.arange(4), np.array([4])) == 0
+
+
+
+# ---------------------------------------------------------------- 14: speech
+
+
+SPEECH = "14_speech_and_multitask"
+
+
+def test_14_a_take_has_the_same_picture_alone_softer_and_beside_a_loud_one():
+    (make_front_end,) = definitions(SPEECH, "make_front_end")
+    seconds, front_end = np.arange(8000) / 8000, make_front_end()
+    soft = 300 * np.sin(2 * np.pi * 500 * seconds) * np.exp(-5 * seconds)
+    loud = 30_000 * np.sin(2 * np.pi * 2000 * seconds)
+    together = front_end.predict(np.stack([soft, loud, 20 * soft]), verbose=0)
+    assert together.shape == (3, 32, 63, 1) and together.min() == 0
+    np.testing.assert_allclose(together.max(axis=(1, 2, 3)), 255, rtol=1e-4)
+    np.testing.assert_allclose(front_end.predict(soft[None], verbose=0)[0], together[0], atol=0.05)
+    np.testing.assert_allclose(together[2], together[0], atol=2)
+    low, high = (picture[..., 0].sum(axis=1).argmax() for picture in together[:2])
+    assert low < high  # band 0 is the lowest
+
+
+def test_14_mel_bands_are_those_of_keras():
+    import keras
+
+    bands = dict(num_mel_bins=12, sampling_rate=8000)
+    _, mel_bands = definitions(SPEECH, "hertz_to_mel", "mel_bands")
+    layer = keras.layers.MelSpectrogram(fft_length=256, **bands)
+    theirs = layer.linear_to_mel_weight_matrix(12, 129, 8000, lower_edge_hertz=60.0, upper_edge_hertz=4000.0)
+    np.testing.assert_allclose(mel_bands(12, 60, 4000, 129, 8000), theirs, atol=1e-4)
+    assert not mel_bands(3, 0, 4000, 129, 8000)[0].any()
+
+
+def test_14_alterations_move_hide_and_leave_silence_silent():
+    (alter,) = definitions(SPEECH, "Alter")
+    images = np.zeros((64, 32, 63, 1), "uint8")
+    images[:, 10:14, 5:9] = 100
+    layer = alter(later=10, bands=3, louder=0, hidden=0)
+    np.testing.assert_array_equal(layer(images), images)
+    moved = np.array(layer(images, training=True))[..., 0]
+    assert set(moved.sum(axis=(1, 2))) == {1600.0}  # all there, and nothing new
+    tops = [(picture.any(axis=1).argmax(), picture.any(axis=0).argmax()) for picture in moved]
+    rows, columns = (set(places) for places in zip(*tops, strict=True))
+    assert rows == set(range(7, 14)) and columns <= set(range(3, 16)) and len(columns) > 8
+    still = dict(later=-2, bands=0)  # from -2 to -2: two frames earlier
+    louder = np.array(alter(**still, louder=20, hidden=0)(images, training=True))[..., 0]
+    values = louder.max(axis=(1, 2))
+    assert 80 <= values.min() < 90 and 110 < values.max() <= 120 and (louder > 0).sum(axis=(1, 2)).tolist() == [16] * 64
+    hidden = np.array(alter(**still, louder=0, hidden=8)(np.full_like(images, 50), training=True))[..., 0]
+    whole_rows, whole_columns = (hidden.any(axis=axis).sum(axis=1) for axis in (2, 1))
+    assert 24 <= whole_rows.min() < whole_rows.max() == 32 and 53 <= whole_columns.min() < whole_columns.max() == 61
+    assert alter.from_config(layer.get_config()).bands == 3
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint8", "float32"])
+def test_14_a_wav_file_of_any_kind_becomes_a_second_at_8_khz(tmp_path, kind):
+    from scipy.io import wavfile
+    from scipy.signal import resample_poly
+
+    seconds = np.arange(22_050) / 44_100
+    sound = 0.5 * np.sin(2 * np.pi * 500 * seconds) + 0.3 * np.sin(2 * np.pi * 7600 * seconds)  # 7.6 kHz must not fold
+    sound = np.concatenate([np.zeros(30_000), sound])
+    both = np.stack([sound, sound], axis=1)
+    made = {"int16": both * 32767, "uint8": 128 + both * 127, "float32": both}[kind].astype(kind)
+    wavfile.write(tmp_path / "mine.wav", 44_100, made)
+    (read_wav,) = definitions(SPEECH, "read_wav", wavfile=wavfile, resample_poly=resample_poly)
+    got = read_wav(tmp_path / "mine.wav")
+    assert got.dtype == np.int16 and got.shape == (8000,)
+    loud = np.flatnonzero(np.abs(got) > 3000)
+    assert 150 < loud[0] < 250 and 4100 < loud[-1] < 4300  # 25 ms before it, half a second of it, then zeros
+    spectrum = np.abs(np.fft.rfft(got[300:4300] / 32767))
+    assert spectrum.argmax() == 250 and spectrum[240:260].max() > 20 * spectrum[300:].max()  # 500 Hz, in steps of 2
+    assert np.abs(got).max() == pytest.approx(0.5 * 32767, rel=0.1)
+
+
+def test_14_learned_weights_are_the_formula_and_each_task_has_its_own_labels():
+    make_encoder, shared_body = definitions(SPEECH, "make_encoder", "SharedBody")
+    images, y = np.zeros((4, 32, 63, 1), "uint8"), {"digit": np.array([1, 2, 3, 9]), "speaker": np.array([0, 0, 5, 5])}
+    logits = {"digit": np.eye(10, dtype="float32")[y["digit"]] * 5, "speaker": np.zeros((4, 6), "float32")}
+    digit, speaker = np.log(9 + np.exp(5)) - 5, np.log(6)
+    for learn, expected in ((False, digit + speaker), (True, np.exp(-0.7) * digit + 0.7 + np.exp(0.4) * speaker - 0.4)):
+        model = shared_body({"digit": 10, "speaker": 6}, learn_weights=learn)
+        answer = model(images)
+        assert {task: tuple(part.shape) for task, part in answer.items()} == {"digit": (4, 10), "speaker": (4, 6)}
+        for task, s in model.s.items():
+            s.assign({"digit": 0.7, "speaker": -0.4}[task] / 25)
+        assert float(model.compute_loss(y=y, y_pred=logits)) == pytest.approx(expected, rel=1e-5)
+        assert sum("s_" in v.path for v in model.trainable_variables) == 2 * learn
+    assert make_encoder().output.shape == (None, 64)
+
+
+def test_14_each_head_has_its_own_metric():
+    import keras
+
+    (accuracy_of_each_head,) = definitions(SPEECH, "accuracy_of_each_head", keras=keras)
+    for order in (["digit", "speaker"], ["speaker", "digit"]):
+        assert accuracy_of_each_head(order) == {"digit": 1.0, "speaker": 0.0}
+
+
+def test_14_band_means_are_over_time():
+    (band_means,) = definitions(SPEECH, "band_means")
+    images = np.zeros((2, 32, 63, 1), "uint8")
+    images[1, 7] = 40
+    images[1, 8, ::2] = 63
+    got = band_means(images)
+    assert got.shape == (2, 64) and not got[0].any()
+    assert got[1, 7] == 40 and got[1, 32 + 7] == 0
+    assert got[1, 8] == 32 and got[1, 32 + 8] == pytest.approx(np.std([63] * 32 + [0] * 31))
+
+
+def test_14_pretraining_compares_two_altered_copies_and_learns():
+    import keras
+
+    import kpretrain as kp
+
+    given = dict(kp=kp, time=time, SEED=0)
+    *_, simclr, pretrain = definitions(SPEECH, "make_encoder", "Alter", "SimCLR", "pretrain", **given)
+    random = np.random.default_rng(0)
+    images = np.zeros((64, 32, 63, 1), "uint8")
+    for image in images:
+        image[:, :24] = random.integers(0, 256, (8, 6, 1), "uint8").repeat(4, axis=0).repeat(4, axis=1)
+    keras.utils.set_random_seed(0)
+    model = simclr(definitions(SPEECH, "make_encoder")[0]())
+    first, second = (np.array(part) for part in model(images))
+    assert first.shape == (64, 32) and not np.allclose(first, second)
+    expected = float(kp.objectives.nt_xent(first, second, temperature=0.2))
+    assert float(model.compute_loss(y_pred=np.stack([first, second]))) == pytest.approx(expected, rel=1e-5)
+    encoder, losses, seconds = pretrain(images, 40)
+    assert len(losses) == 40 and losses[-1] < losses[0] - 0.3 and seconds > 0 and encoder.output.shape == (None, 64)

@@ -14,6 +14,7 @@ from .dataset import DataError, Dataset, Part, announce, loaded, remember
 from .fetch import MissingDataError, digest, find, take
 from .folders import from_folder
 from .parts import assemble, stable_part, twins
+from .speech import synthesised_digits
 from .tables import from_table
 
 _DIGITS = [str(digit) for digit in range(10)]
@@ -32,7 +33,7 @@ def load(name, *, seed=0):
         "mnist" and "digits" are uint8 images `(n, 28, 28, 1)`, "cifar10" `(n, 32, 32, 3)`; "hymenoptera" (photographs
         of ants and bees) gives paths, "rt-polarity" (film reviews) sentences; "spoken_digits" is described at
         `spoken_digits`, and its parts share no speaker: seeds 0 to 5 hold out each of the six once. Where "mnist"
-        cannot be had, scikit-learn's digits stand in and a line says so.
+        or "spoken_digits" cannot be had, scikit-learn's digits or computed voices stand in, and a line says so.
     seed : int
         Draws the validation part out of train, where the source has none.
 
@@ -43,7 +44,8 @@ def load(name, *, seed=0):
     Raises
     ------
     DataError
-        If a file that was found is damaged (it is never replaced in silence), or a set but "mnist" cannot be had.
+        If a file that was found is damaged (it is never replaced in silence), or a set without a stand-in cannot be
+        had.
     ValueError
         If there is no dataset of that name.
 
@@ -204,6 +206,8 @@ def _load_rt_polarity(seed):
 def spoken_digits():
     """Read the free spoken digits: recordings of one second, and who says what.
 
+    Where they cannot be had, `kpretrain.data.speech.synthesised_digits` stand in, and a line says so.
+
     Returns
     -------
     waves : numpy.ndarray
@@ -229,7 +233,12 @@ def spoken_digits():
     >>> waves[:, :4].tolist(), table.values.tolist()
     ([[5, -5, 9, 0]], [[7, 'theo', 0]])
     """
-    content, source = take("spoken_digits")
+    try:
+        content, source = take("spoken_digits")
+    except MissingDataError as error:
+        print(f"{error} Computed voices stand in: vowels without consonants, easier than speech and no measure of it.")
+        remember("spoken_digits", "synthesised voices")
+        return synthesised_digits()
     waves = np.zeros((len(content), 8000), "int16")
     for row, (name, recording) in zip(waves, sorted(content.items()), strict=True):
         try:

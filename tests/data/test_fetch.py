@@ -381,7 +381,7 @@ def test_another_number_of_takes_is_refused_as_a_download_and_said_of_a_file(ser
     monkeypatch.setenv("KPRETRAIN_OFFLINE", "0")
     serve("spoken_digits", body=fewer)
     with pytest.raises(data.DataError, match="what came is not what was published"):
-        data.load("spoken_digits")
+        fetch.take("spoken_digits")
     monkeypatch.setenv("KPRETRAIN_DATA", str(shelf))
     put(shelf, "spoken_digits", fewer)
     assert data.load("spoken_digits").source.endswith("), not as published")

@@ -11,6 +11,7 @@ from packed import mnist_arrays, write_mnist
 from rows import PARTS, all_rows, part_of, sizes
 
 from kpretrain import data
+from kpretrain.data import speech
 
 
 def test_an_unknown_dataset_names_those_there_are():
@@ -258,6 +259,30 @@ def test_a_recording_that_is_none_is_named(shelf, body):
     (shelf / "free_spoken_digits.zip").write_bytes(packed.zipped({"5_ann_0.wav": body}))
     with pytest.raises(data.DataError, match=r"5_ann_0\.wav in .*: not a recording of this set"):
         data.load("spoken_digits")
+
+
+def test_computed_voices_stand_in_for_the_spoken_digits_and_say_so(nowhere, capsys):
+    waves, table = data.spoken_digits()
+    out = capsys.readouterr().out
+    assert "the download failed" in out and "Computed voices stand in" in out
+    assert (
+        waves.dtype == np.int16 and waves.shape == (1200, 8000) and data.loaded()["spoken_digits"].startswith("synth")
+    )
+    assert (table.value_counts(["digit", "speaker"]) == 20).all() and table["speaker"].nunique() == 6
+    assert (np.abs(waves).max(axis=1) > 2000).all() and len({wave.tobytes() for wave in waves}) == 1200
+    np.testing.assert_array_equal(data.spoken_digits()[0], waves)
+    assert sizes(data.load("spoken_digits")) == (800, 200, 200)
+
+
+def test_a_computed_voice_has_its_pitch_and_a_word_its_vowel():
+    waves, table = speech.synthesised_digits(takes=4)
+    spectra = np.abs(np.fft.rfft(waves[:, :2400] * np.hanning(2400)))  # bins of 3.3 Hz
+    alike = np.fft.irfft(spectra**2)[:, 29:115]  # a wave with itself, 29 to 114 samples later: 276 to 70 Hz
+    pitch = table.assign(pitch=8000 / (29 + alike.argmax(axis=1))).groupby("speaker")["pitch"].median()
+    assert pitch["bo"] < pitch["flo"] < pitch["dot"]
+    high = (spectra[:, 540:900] ** 2).sum(axis=1) / (spectra**2).sum(axis=1)  # 1800 to 3000 Hz
+    share = table.assign(high=high).groupby("digit")["high"].mean()
+    assert share[3] > 3 * share[2]  # "i" has its second formant there, "u" has not
 
 
 def test_real_spoken_digits(real_data):
