@@ -1,10 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-<<<<<<< HEAD
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb13.py the checks of one notebook each.
-=======
 bets.py has the bets, judge.py what the checks share, and nb00.py to nb14.py the checks of one notebook each.
->>>>>>> 21cab8ec795beb6bc14a937ad638442ddac12304
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -22,11 +18,8 @@ from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
-<<<<<<< HEAD
 from .nb13 import leep, shortlist_regret
-=======
 from .nb14 import mel_edges, uncertainty_loss
->>>>>>> 21cab8ec795beb6bc14a937ad638442ddac12304
 
 __all__ = [
     "align_all",
@@ -61,11 +54,8 @@ __all__ = [
     "reciprocal_rank",
     "settle",
     "shift_images",
-<<<<<<< HEAD
     "shortlist_regret",
-=======
     "uncertainty_loss",
->>>>>>> 21cab8ec795beb6bc14a937ad638442ddac12304
     "unigram_loss",
     "word_deletion",
 ]
