@@ -319,6 +319,8 @@ def sorted_in_place(scores, truth, m):
     order = np.argsort(-scores)
     scores[:] = scores[order]
     return truth.max() - truth[order][:m].max()
+
+
 def marks(low, high, bands, extra=2, to=lambda mel: 700 * (10 ** (mel / 2595) - 1)):
     return to(np.linspace(*(2595 * np.log10(1 + np.array([low, high]) / 700)), bands + extra))
 

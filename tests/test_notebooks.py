@@ -1476,7 +1476,6 @@ def test_13_the_nearest_row_is_another_one():
     assert nearest(x, np.arange(4), np.array([4])) == 0
 
 
-
 # ---------------------------------------------------------------- 14: speech
 
 
