@@ -1,6 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb12.py the checks of one notebook each.
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb16.py the checks of one notebook each.
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -18,6 +18,7 @@ from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
+from .nb16 import labels_needed, parallel_share
 
 __all__ = [
     "align_all",
@@ -33,6 +34,7 @@ __all__ = [
     "dense_parameters",
     "free_but_held",
     "generator_losses",
+    "labels_needed",
     "leak_count",
     "legal",
     "logit_gradient",
@@ -41,6 +43,7 @@ __all__ = [
     "merged_kernel",
     "min_p",
     "paired_gain",
+    "parallel_share",
     "patches_seen",
     "perplexity",
     "precision_at",
