@@ -1,6 +1,7 @@
 """Each exercise's check knows the right answer and the typical wrong ones."""
 
 import importlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -332,6 +333,14 @@ def weighed(losses, s):
 def weighed_in_place(losses, s):
     losses *= np.exp(-s)
     return (losses + s).sum()
+def labels(a, b, c, target, *, up=math.ceil, floor=-1, power=lambda b: 1 / b, never=math.inf):
+    if target <= c:
+        return never
+    return up(round((a / (target + floor * c)) ** power(b), 9))
+
+
+def divided(one, many, workers):
+    return (1 - many / one) / (1 - 1 / workers)
 
 
 RIGHT = [
@@ -388,6 +397,9 @@ RIGHT = [
     (check.mel_edges, marks),
     (check.mel_edges, lambda low, high, bands: marks(low, high, bands).tolist()),
     (check.uncertainty_loss, lambda losses, s: weighed(losses, s).sum()),
+    (check.labels_needed, labels),
+    (check.parallel_share, divided),
+    (check.parallel_share, lambda one, many, w: w / (w - 1) - w * many / (one * (w - 1))),
 ]
 WRONG = [
     (check.shortlist_regret, lambda s, t, m: short_regret(s, t, 1), "the first alone"),
@@ -643,6 +655,30 @@ WRONG = [
     (check.reciprocal_rank, lambda s, y: ranks(s, y), "it returns 3 numbers"),
     (check.reciprocal_rank, lambda s, y: 0.9, "you have 0.9000"),
     (check.reciprocal_rank, ranks_in_place, "the input array was changed"),
+    (check.labels_needed, lambda *given: labels(*given, up=math.floor), "rounded down"),
+    (check.labels_needed, lambda *given: labels(*given, up=float), "cannot be divided"),
+    (check.labels_needed, lambda *given: labels(*given, floor=0), "the floor c is left out"),
+    (check.labels_needed, lambda *given: labels(*given, floor=1), "the floor c is added"),
+    (check.labels_needed, lambda *given: labels(*given, power=lambda b: b), "is 1/b, not b"),
+    (check.labels_needed, lambda a, b, c, target: math.ceil(a / (target - c) / b), "you divide by b"),
+    (check.labels_needed, lambda a, b, c, target: labels(a, b, c, 100 - target), "take it for an accuracy"),
+    (check.labels_needed, lambda *given: labels(*given, up=lambda n: int(n) + 1), "exactly 10 with 4 labels"),
+    (check.labels_needed, lambda *given: labels(*given, never=0), "the floor is the target, so no number"),
+    (
+        check.labels_needed,
+        lambda a, b, c, target: math.inf if c == target else labels(a, b, c, target, never=-1),
+        "above the target, so no number",
+    ),
+    (check.labels_needed, lambda *given: 75, "it is 74, you have 75"),
+    (check.labels_needed, lambda *given: None, "the function returns nothing"),
+    (check.parallel_share, lambda one, many, w: one / many, "that is the speed-up"),
+    (check.parallel_share, lambda one, many, w: one / many / w, "that is the efficiency"),
+    (check.parallel_share, lambda *given: 1 - divided(*given), "was not divided"),
+    (check.parallel_share, lambda one, many, w: 1 - many / one, "the time saved"),
+    (check.parallel_share, lambda *given: 100 * divided(*given), "a percentage"),
+    (check.parallel_share, lambda one, many, w: divided(one, many, 1 / w), "workers is taken for its reciprocal"),
+    (check.parallel_share, lambda one, many, w: divided(many, one, w), "the times are exchanged"),
+    (check.parallel_share, lambda *given: 0.7, "it is 0.8, you have 0.7"),
     (check.align_all, first_pieces, "only first pieces have a tag"),
     (check.align_all, lambda ids, tags: aligned(ids, tags, later=""), "begins three entities"),
     (check.align_all, lambda ids, tags: aligned(ids, tags, none="O"), "get None, not O"),

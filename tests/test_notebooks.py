@@ -1603,3 +1603,112 @@ def test_14_pretraining_compares_two_altered_copies_and_learns():
     assert float(model.compute_loss(y_pred=np.stack([first, second]))) == pytest.approx(expected, rel=1e-5)
     encoder, losses, seconds = pretrain(images, 40)
     assert len(losses) == 40 and losses[-1] < losses[0] - 0.3 and seconds > 0 and encoder.output.shape == (None, 64)
+
+
+
+# ---------------------------------------------------------------- 16: laws, streams and devices
+
+SCALE = "16_scale_out"
+
+
+def scale_out(*names, **given):
+    from scipy.optimize import least_squares
+    from scipy.stats import t as student
+
+    return definitions(SCALE, *names, least_squares=least_squares, student=student, **given)
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(60, 0.5, 0), (60, 0.5, 3), (40, 1.2, 2), (90, 0.1, 0.0)])
+def test_16_the_law_is_found_again_from_exact_points_and_tells_the_next(a, b, c):
+    fit_law, predicted = scale_out("fit_law", "predicted")
+    n = np.array([1.0, 5, 10, 50, 100])
+    errors = a * n**-b + c
+    np.testing.assert_allclose(fit_law(n, errors), (a, b, c), rtol=0.01, atol=0.02)
+    wrong_at_the_end = np.append(errors[:-1], 77)  # the size that is predicted is not looked at
+    assert np.isclose(predicted(n, wrong_at_the_end), errors[-1], rtol=1e-3)
+
+
+def test_16_the_law_never_rises_and_takes_an_error_of_zero():
+    (fit_law,) = scale_out("fit_law")
+    a, b, c = fit_law([1, 5, 10, 50], [30, 35, 40, 50])
+    assert b >= 0 and a * 100**-b + c <= a + c
+    assert np.isfinite(fit_law([1, 5, 10, 50], [20, 5, 1, 0])).all()
+
+
+def test_16_the_width_is_exceeded_by_one_new_miss_in_twenty():
+    (width_of,) = scale_out("width_of")
+    assert width_of(np.arange(1, 20)) == width_of(-np.arange(1, 20)) == 19  # ceil(0.95 * 20) = 19
+    assert width_of(np.arange(1, 100)) == 95
+    assert width_of([0.3, -0.1]) == 0.3  # too few: the largest there is
+    random = np.random.default_rng(0)
+    inside = [abs(random.standard_t(3)) <= width_of(random.standard_t(3, size=59)) for _ in range(4000)]
+    assert 0.94 <= np.mean(inside) <= 0.965
+
+
+def test_16_the_backtest_of_the_records_covers_what_the_chapter_says():
+    """The arms that stand in several records count once, so no record is judged by its own curves."""
+    import pandas as pd
+
+    space = {"kp": __import__("kpretrain"), "np": np, "pd": pd, "plt": None}
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / f"{SCALE}.ipynb", as_version=4))
+    for mark in ("def fit_law(", "def predicted(", "def width_of("):
+        (source,) = (cell.source for cell in cells if mark in cell.source)
+        exec(compile(source, mark, "exec"), space)
+    inside, curves = space["inside"], space["curves"]
+    assert len(inside) == 90 and not curves.reset_index().duplicated(["arm", "seed"]).any()
+    assert 90 <= 100 * inside.mean() <= 97
+
+
+def test_16_labels_are_read_off_the_curve_and_off_both_edges_of_its_band():
+    _, labels_with_band = scale_out("fit_law", "labels_with_band")
+    n = np.array([1.0, 5, 10, 50, 100])
+    middle, low, high = labels_with_band(n, 60 * n**-0.5, 3, np.log(2))
+    np.testing.assert_allclose([middle, low, high], [400, 100, 1600], rtol=0.02)
+    assert labels_with_band(n, 60 * n**-0.5 + 4, 3, 0.1)[0] == np.inf
+
+
+def test_16_the_line_and_its_interval_are_those_of_ordinary_least_squares():
+    (line_ahead,) = scale_out("line_ahead")
+    x = np.linspace(18, 24, 9)
+    random, inside = np.random.default_rng(0), []
+    for _ in range(1000):
+        y, new = 2 - 0.1 * x + random.normal(0, 0.02, 9), 2 - 0.1 * 26 + random.normal(0, 0.02)
+        middle, low, high, b = line_ahead(np.exp(x), np.exp(y), np.exp(26))
+        inside.append(low <= np.exp(new) <= high)
+        assert low < middle < high and abs(b - 0.1) < 0.02
+    assert 0.93 <= np.mean(inside) <= 0.97
+
+
+def test_16_compute_counts_each_weight_that_multiplies():
+    import keras
+    from keras import layers
+
+    make_lm, multiplying, plan = scale_out("make_lm", "multiplying", "plan", CONTEXT=8, V=45)
+    model = make_lm(24)
+    assert multiplying(model) == 64 * 24 + 24 * 24 + 24 * 45
+    assert model(np.zeros((3, 8), "int32")).shape == (3, 45)
+    assert plan(10_000) == 20 * 10_000 // 256 // 64 * 64 and plan(1) == 64
+    assert multiplying(keras.Sequential([keras.Input((2,)), layers.Embedding(3, 4), layers.LayerNormalization()])) == 0
+
+
+def test_16_a_shuffle_buffer_gives_each_item_once_and_none_too_early():
+    (buffered,) = scale_out("buffered")
+    random = np.random.default_rng(0)
+    earliest = np.full(12, 99)
+    for _ in range(3000):
+        order = buffered(range(12), 4, random)
+        assert sorted(order) == list(range(12))
+        earliest = np.minimum(earliest, np.argsort(order))
+    assert earliest.tolist() == [max(0, i - 3) for i in range(12)]
+    assert buffered(range(5), 1, random) == list(range(5))
+
+
+def test_16_a_script_tells_its_last_line_and_its_error():
+    import json
+    import subprocess
+
+    (run_script,) = scale_out("run_script", json=json, subprocess=subprocess, os=os, sys=sys)
+    told = run_script("import os, sys; print('x'); print([int(sys.argv[1]), int(os.environ['NUMBER'])])", 3, NUMBER="4")
+    assert told == [3, 4]
+    with pytest.raises(RuntimeError, match="no such luck"):
+        run_script("raise ValueError('no such luck')")

@@ -1,6 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb14.py the checks of one notebook each.
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb16.py the checks of one notebook each.
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -20,6 +20,7 @@ from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
 from .nb13 import leep, shortlist_regret
 from .nb14 import mel_edges, uncertainty_loss
+from .nb16 import labels_needed, parallel_share
 
 __all__ = [
     "align_all",
@@ -35,6 +36,7 @@ __all__ = [
     "dense_parameters",
     "free_but_held",
     "generator_losses",
+    "labels_needed",
     "leak_count",
     "leep",
     "legal",
@@ -45,6 +47,7 @@ __all__ = [
     "merged_kernel",
     "min_p",
     "paired_gain",
+    "parallel_share",
     "patches_seen",
     "perplexity",
     "precision_at",
