@@ -333,6 +333,8 @@ def weighed(losses, s):
 def weighed_in_place(losses, s):
     losses *= np.exp(-s)
     return (losses + s).sum()
+
+
 def labels(a, b, c, target, *, up=math.ceil, floor=-1, power=lambda b: 1 / b, never=math.inf):
     if target <= c:
         return never

@@ -1605,7 +1605,6 @@ def test_14_pretraining_compares_two_altered_copies_and_learns():
     assert len(losses) == 40 and losses[-1] < losses[0] - 0.3 and seconds > 0 and encoder.output.shape == (None, 64)
 
 
-
 # ---------------------------------------------------------------- 16: laws, streams and devices
 
 SCALE = "16_scale_out"
