@@ -1,6 +1,7 @@
 """The notebooks: their anatomy, the outputs they are committed with, their runs, and the code the reader sees."""
 
 import ast
+import os
 import re
 import string
 import sys
