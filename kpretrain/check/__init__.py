@@ -1,6 +1,6 @@
 """Bets on experiments, and checks of exercises that say what is wrong rather than only "no".
 
-bets.py has the bets, judge.py what the checks share, and nb00.py to nb12.py the checks of one notebook each.
+bets.py has the bets, judge.py what the checks share, and nb00.py to nb15.py the checks of one notebook each.
 """
 
 # The function `bets` takes the place of its module here, as `check.bets()` is what the notebooks call.
@@ -18,6 +18,7 @@ from .nb09 import backbone_cost, class_weights, free_but_held
 from .nb10 import brier, merged_kernel
 from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
+from .nb15 import quantise, soft_targets
 
 __all__ = [
     "align_all",
@@ -44,12 +45,14 @@ __all__ = [
     "patches_seen",
     "perplexity",
     "precision_at",
+    "quantise",
     "ranking_loss",
     "rebuilt_point",
     "receptive_fields",
     "reciprocal_rank",
     "settle",
     "shift_images",
+    "soft_targets",
     "unigram_loss",
     "word_deletion",
 ]

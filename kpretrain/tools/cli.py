@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | ship | record | results | links."""
 
 import argparse
 import sys
@@ -73,6 +73,13 @@ def _compare(**options):
     # scikit-learn takes a few rows of very many classes for a regression, and says so in each fit
     warnings.filterwarnings("ignore", "The number of unique classes is greater")
     own.run(**options)
+    return 0
+
+
+def _ship(**options):
+    from . import ship
+
+    print(f"{ship.table(ship.ship(**options))}\n{ship.cpu()}; one thread. All of it lies in {options['out']}.")
     return 0
 
 
@@ -189,6 +196,19 @@ def _parser():
     option("--minutes", type=_seconds, default=10, metavar="N", help=text)
     text = "train large networks too (minutes a fit): fine-tuned, from scratch, and contrastively on texts"
     option("--tune", action="store_true", help=text)
+
+    option = add(
+        _ship,
+        "make of a .keras file a folder that runs without Keras",
+        "Write a classifier as ONNX and LiteRT, in float and in int8, measure each in a process of its own, and write "
+        "DIR with the files, a ledger of bytes, milliseconds and agreement, a small HTTP service and its Dockerfile.",
+    )
+    option("model", help="a .keras file, as model.save writes it")
+    text = "rows of the training part for int8: a folder of pictures, a .npy, or a .npz by the names of the inputs"
+    option("--calibrate", metavar="PATH", help=text)
+    text = "rows on which all forms are compared, likewise; a .npz may hold labels y (default: random rows)"
+    option("--rows", metavar="PATH", help=text)
+    option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
 
     option = add(
         _record,
