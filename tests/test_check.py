@@ -304,6 +304,32 @@ def aligned_in_place(word_ids, tags):
     return word_ids
 
 
+def by_columns(weights, bits, most=None, axis=0, rounding=np.round, largest=np.abs):
+    scales = largest(weights).max(axis=axis) / (most or 2 ** (bits - 1) - 1)
+    return rounding(weights / scales), scales
+
+
+def quantised_in_place(weights, bits):
+    whole, scales = by_columns(weights, bits)
+    weights[:] = whole
+    return weights, scales
+
+
+def softened(logits, T, axis=-1):
+    powers = np.exp((logits - logits.max(axis=axis, keepdims=True)) / T)
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def overflowing(logits, T):
+    powers = np.exp(logits / T)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def softened_in_place(logits, T):
+    logits /= T
+    return softened(logits, 1)
+
+
 RIGHT = [
     (check.paired_gain, gain),
     (check.paired_gain, lambda a, b: np.array(gain(a, b))),
@@ -352,6 +378,8 @@ RIGHT = [
     (check.legal, made_legal),
     (check.legal, lambda tags: tuple(made_legal(tags))),
     (check.brier, lambda q, y: 1 - 2 * q[np.arange(len(y)), y].mean() + (q**2).sum(axis=1).mean()),
+    (check.quantise, by_columns),
+    (check.soft_targets, softened),
 ]
 WRONG = [
     (check.paired_gain, lambda a, b: gain(a, b, 1), "that is times 100"),
@@ -604,6 +632,32 @@ WRONG = [
     (check.legal, lambda tags: ["O"] * len(tags), "tag number 0 should be B-TYPE"),
     (check.legal, lambda tags: made_legal(tags)[1:], "and you return 10"),
     (check.legal, legal_in_place, "the list that was given has changed"),
+    (check.quantise, lambda w, b: by_columns(w, b)[0], "return two things"),
+    (check.quantise, lambda w, b: (np.round(w * 127 / 8), 8 / 127), "one scale for all"),
+    (check.quantise, lambda w, b: by_columns(w, b, axis=1), "of each row"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=1), "largest whole number, 2"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=2**b - 1), "half of them are negative"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=2 ** (b - 1)), "so divide by 127"),
+    (check.quantise, lambda w, b: by_columns(w, b, largest=np.array), "absolute value first"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0], 1 / by_columns(w, b)[1]), "one over the scale"),
+    (check.quantise, lambda w, b: by_columns(w, 8), "must depend on bits"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.array), "no whole numbers"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.trunc), "cut off, not rounded"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.floor), "rounded down"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0].T[:2], by_columns(w, b)[1]), "should be (3, 3)"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0], [1, 2]), "you have 2"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0] + 1, by_columns(w, b)[1]), "gives others"),
+    (check.quantise, quantised_in_place, "the input array was changed"),
+    (check.soft_targets, lambda z, T: softened(z, 1), "T is left out"),
+    (check.soft_targets, lambda z, T: softened(z, 1 / T), "multiplied by T"),
+    (check.soft_targets, lambda z, T: softened(z, 1) / T, "before the softmax"),
+    (check.soft_targets, lambda z, T: np.exp(z / T), "do not sum to 1"),
+    (check.soft_targets, lambda z, T: softened(z, T, axis=0), "runs over the rows"),
+    (check.soft_targets, lambda z, T: np.exp(z / T) / np.exp(z / T).sum(), "runs over everything"),
+    (check.soft_targets, lambda z, T: softened(z, T)[0], "the shape should stay (2, 3)"),
+    (check.soft_targets, lambda z, T: softened(z, T) * 0.9, "the first row should be"),
+    (check.soft_targets, overflowing, "overflow"),
+    (check.soft_targets, softened_in_place, "the input array was changed"),
 ]
 TAKES_A_VALUE = (
     check.dense_parameters,
