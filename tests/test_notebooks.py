@@ -1412,7 +1412,7 @@ def test_15_pruning_takes_the_smallest_and_training_keeps_them_at_zero():
     model.fit(x, x[:, :3], epochs=2, verbose=0, callbacks=[keep_zeros(masks)])
     for kernel, mask in masks:
         trained = keras.ops.convert_to_numpy(kernel)
-        assert (trained[mask == 0] == 0).all() and (trained[mask == 1] != (kernel * 0)[mask == 1]).all()
+        assert (trained[mask == 0] == 0).all() and (trained[mask == 1] != 0).all()
     assert not np.array_equal(model.get_weights()[0], before[0] * masks[0][1])
 
 
@@ -1464,7 +1464,6 @@ def test_15_what_keras_quantised_is_counted_and_nothing_is_an_error():
 def test_15_a_student_learns_from_soft_or_hard_answers_and_starts_anew():
     import functools
 
-    import keras
     from sklearn.base import BaseEstimator, ClassifierMixin, clone
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -1475,12 +1474,13 @@ def test_15_a_student_learns_from_soft_or_hard_answers_and_starts_anew():
     names = ("network", "logits_of", "compiled_student", "Student")
     given = dict(functools=functools, ClassifierMixin=ClassifierMixin, BaseEstimator=BaseEstimator, clone=clone)
     *_, student = definitions(SHRINK, *names, **given)
+    y = np.tile(range(10), 6)
     images = np.zeros((60, 28, 28, 1), "uint8")
-    y = np.tile([3, 7], 30)
-    images[y == 3, :14], images[y == 7, 14:] = 200, 200
+    for k in range(10):  # a class is a bar at a height of its own
+        images[y == k, 2 * k + 3 : 2 * k + 6] = 200
     flat = make_pipeline(FunctionTransformer(flatten), LogisticRegression())
     for options in ({}, {"teacher": flat, "more": images, "T": 4.0}, {"teacher": flat, "more": images, "hard": True}):
-        one, other = (student(updates=30, random_state=0, **options).fit(images[:10], y[:10]) for _ in range(2))
-        assert (one.predict(images) == y).all(), options
-        assert all(map(np.array_equal, one.weights_, other.weights_))
-    assert keras.backend.backend()
+        one, other = (student(updates=200, random_state=0, **options).fit(images[:20], y[:20]) for _ in range(2))
+        assert np.mean(one.predict(images) == y) >= 0.9, options
+        for weights, again in zip(one.weights_, other.weights_, strict=True):
+            np.testing.assert_allclose(weights, again, atol=1e-4)
