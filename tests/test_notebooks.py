@@ -1426,7 +1426,7 @@ def test_15_distillation_loss_is_the_formula():
     label = -np.log(softmax(student, axis=1)[np.arange(6), y]).mean()
     apart = entropy(softmax(teacher / 3, axis=1), softmax(student / 3, axis=1), axis=1).mean()
     for alpha in (0, 0.3, 1):
-        found = loss(y, student.astype("float32"), teacher.astype("float32"), 3.0, alpha)
+        found = loss(y, teacher.astype("float32"), student.astype("float32"), 3.0, alpha)
         assert found == pytest.approx(alpha * label + (1 - alpha) * 9 * apart, rel=1e-4)
 
 

@@ -208,12 +208,12 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(400, "Content-Length must be a whole number.")
         if int(length) > BYTES:
             raise Refused(413, f"The body may have {BYTES:,} bytes at most.")
+        body = self.rfile.read(int(length))  # whole, as a body left unread would reset the connection at its end
+        if len(body) < int(length):
+            raise Refused(408, f"The body has {length} bytes by its header, and {len(body)} came.")
         kind = self.headers.get_content_type()
         if kind not in ("application/json", "image/png"):
             raise Refused(415, "The content type must be application/json or image/png.")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            raise Refused(408, f"The body has {length} bytes by its header, and {len(body)} came.")
         network = self.server.network
         if kind == "image/png":
             return network.answer(network.picture(body))
