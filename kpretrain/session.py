@@ -23,11 +23,16 @@ _state = {"started": None, "seed": None}
 
 
 @contextlib.contextmanager
-def _quiet_start():
+def quiet():
     """Hold back what C++ libraries write to file descriptor 2, and show it if the block raises.
 
     TensorFlow's C++ side reports CPU features and missing GPU drivers before its own logging
-    starts, so that no setting of TensorFlow's reaches those lines.
+    starts, so that no setting of TensorFlow's reaches those lines. Its converter to LiteRT does so, too.
+
+    Examples
+    --------
+    >>> with quiet():
+    ...     _ = os.write(2, b"a line that nobody sees")
     """
     with contextlib.suppress(AttributeError, ValueError):  # a stream without a buffer has nothing to flush
         sys.stderr.flush()
@@ -215,7 +220,7 @@ def setup(seed=0):
     _state.update(started=time.perf_counter(), seed=seed)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     reuse_memory()
-    with _quiet_start():
+    with quiet():
         import keras
 
         keras.ops.convert_to_numpy(keras.ops.ones(1) + 1)  # the first operation finds the devices, and logs it

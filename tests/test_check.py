@@ -343,6 +343,30 @@ def labels(a, b, c, target, *, up=math.ceil, floor=-1, power=lambda b: 1 / b, ne
 
 def divided(one, many, workers):
     return (1 - many / one) / (1 - 1 / workers)
+def by_columns(weights, bits, most=None, axis=0, rounding=np.round, largest=np.abs):
+    scales = largest(weights).max(axis=axis) / (most or 2 ** (bits - 1) - 1)
+    return rounding(weights / scales), scales
+
+
+def quantised_in_place(weights, bits):
+    whole, scales = by_columns(weights, bits)
+    weights[:] = whole
+    return weights, scales
+
+
+def softened(logits, T, axis=-1):
+    powers = np.exp((logits - logits.max(axis=axis, keepdims=True)) / T)
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def overflowing(logits, T):
+    powers = np.exp(logits / T)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def softened_in_place(logits, T):
+    logits /= T
+    return softened(logits, 1)
 
 
 RIGHT = [
@@ -402,6 +426,8 @@ RIGHT = [
     (check.labels_needed, labels),
     (check.parallel_share, divided),
     (check.parallel_share, lambda one, many, w: w / (w - 1) - w * many / (one * (w - 1))),
+    (check.quantise, by_columns),
+    (check.soft_targets, softened),
 ]
 WRONG = [
     (check.shortlist_regret, lambda s, t, m: short_regret(s, t, 1), "the first alone"),
@@ -719,6 +745,32 @@ WRONG = [
     (check.uncertainty_loss, weighed, "it returns 3 numbers"),
     (check.uncertainty_loss, lambda losses, s: 0.5, "you have 0.5000"),
     (check.uncertainty_loss, weighed_in_place, "the input array was changed"),
+    (check.quantise, lambda w, b: by_columns(w, b)[0], "return two things"),
+    (check.quantise, lambda w, b: (np.round(w * 127 / 8), 8 / 127), "one scale for all"),
+    (check.quantise, lambda w, b: by_columns(w, b, axis=1), "of each row"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=1), "largest whole number, 2"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=2**b - 1), "half of them are negative"),
+    (check.quantise, lambda w, b: by_columns(w, b, most=2 ** (b - 1)), "so divide by 127"),
+    (check.quantise, lambda w, b: by_columns(w, b, largest=np.array), "absolute value first"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0], 1 / by_columns(w, b)[1]), "one over the scale"),
+    (check.quantise, lambda w, b: by_columns(w, 8), "must depend on bits"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.array), "no whole numbers"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.trunc), "cut off, not rounded"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=np.floor), "rounded down"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0].T[:2], by_columns(w, b)[1]), "should be (3, 3)"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0], [1, 2]), "you have 2"),
+    (check.quantise, lambda w, b: (by_columns(w, b)[0] + 1, by_columns(w, b)[1]), "gives others"),
+    (check.quantise, quantised_in_place, "the input array was changed"),
+    (check.soft_targets, lambda z, T: softened(z, 1), "T is left out"),
+    (check.soft_targets, lambda z, T: softened(z, 1 / T), "multiplied by T"),
+    (check.soft_targets, lambda z, T: softened(z, 1) / T, "before the softmax"),
+    (check.soft_targets, lambda z, T: np.exp(z / T), "do not sum to 1"),
+    (check.soft_targets, lambda z, T: softened(z, T, axis=0), "runs over the rows"),
+    (check.soft_targets, lambda z, T: np.exp(z / T) / np.exp(z / T).sum(), "runs over everything"),
+    (check.soft_targets, lambda z, T: softened(z, T)[0], "the shape should stay (2, 3)"),
+    (check.soft_targets, lambda z, T: softened(z, T) * 0.9, "the first row should be"),
+    (check.soft_targets, overflowing, "overflow"),
+    (check.soft_targets, softened_in_place, "the input array was changed"),
 ]
 TAKES_A_VALUE = (
     check.dense_parameters,

@@ -1712,3 +1712,125 @@ def test_16_a_script_tells_its_last_line_and_its_error():
     assert told == [3, 4]
     with pytest.raises(RuntimeError, match="no such luck"):
         run_script("raise ValueError('no such luck')")
+
+
+
+# ---------------------------------------------------------------- 15
+
+
+SHRINK = "15_shrink_and_ship"
+
+
+def test_15_the_lines_that_use_the_file_need_no_keras(tmp_path):
+    import subprocess
+
+    import keras
+    from PIL import Image
+
+    from kpretrain.tools import ship
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype="uint8")
+    Image.fromarray(pixels).save(tmp_path / "my_digit.png")
+    ship.to_onnx(model, tmp_path / "digits.onnx")
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / f"{SHRINK}.ipynb", as_version=4))
+    (source,) = (cell.source for cell in cells if "onnxruntime.InferenceSession(folder" in cell.source)
+    assert len([line for line in source.splitlines() if line.strip()]) <= 15
+    program = "import sys; sys.modules.update(keras=None, tensorflow=None, kpretrain=None)\n"
+    program += f"from pathlib import Path\nfolder = Path({str(tmp_path)!r})\n{source}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{model.predict(pixels[None, :, :, None], verbose=0).argmax()}: ")
+
+
+def test_15_pruning_takes_the_smallest_and_training_keeps_them_at_zero():
+    import keras
+
+    prune, keep_zeros = definitions(SHRINK, "prune", "KeepZeros")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(20), keras.layers.Dense(3)])
+    before = model.get_weights()
+    masks = prune(model, 0.8)
+    for k, (kernel, mask) in zip((0, 2), masks, strict=True):
+        size = np.abs(before[k])
+        assert (mask == 0).sum() == round(0.8 * mask.size) and size[mask == 0].max() <= size[mask == 1].min()
+        np.testing.assert_array_equal(kernel, before[k] * mask)
+    assert np.array_equal(model.get_weights()[1], before[1])  # biases are left alone
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 10))
+    model.fit(x, x[:, :3], epochs=2, verbose=0, callbacks=[keep_zeros(masks)])
+    for kernel, mask in masks:
+        trained = keras.ops.convert_to_numpy(kernel)
+        assert (trained[mask == 0] == 0).all() and (trained[mask == 1] != 0).all()
+    assert not np.array_equal(model.get_weights()[0], before[0] * masks[0][1])
+
+
+def test_15_distillation_loss_is_the_formula():
+    from scipy.special import softmax
+    from scipy.stats import entropy
+
+    (loss,) = definitions(SHRINK, "distillation_loss")
+    random = np.random.default_rng(0)
+    student, teacher, y = random.normal(size=(6, 4)), random.normal(size=(6, 4)), random.integers(0, 4, 6)
+    label = -np.log(softmax(student, axis=1)[np.arange(6), y]).mean()
+    apart = entropy(softmax(teacher / 3, axis=1), softmax(student / 3, axis=1), axis=1).mean()
+    for alpha in (0, 0.3, 1):
+        found = loss(y, teacher.astype("float32"), student.astype("float32"), 3.0, alpha)
+        assert found == pytest.approx(alpha * label + (1 - alpha) * 9 * apart, rel=1e-4)
+
+
+def test_15_the_interval_of_points_lost_covers_and_is_never_of_no_width():
+    (lost,) = definitions(SHRINK, "lost")
+    right = np.ones(300, bool)
+    points, low, high = lost(right, right)
+    assert points == 0 and low < 0 < high
+    assert lost(right, ~right)[0] > 99 and lost(~right, right)[0] < -99
+    random, covered = np.random.default_rng(0), []
+    for _ in range(1000):  # 8 % only the first is right, 5 % only the second: three points are lost
+        kind = random.choice(3, 300, p=[0.87, 0.08, 0.05])
+        _, low, high = lost(kind != 2, kind != 1)
+        covered.append(low <= 3 <= high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_15_what_keras_quantised_is_counted_and_nothing_is_an_error():
+    import warnings
+
+    import keras
+
+    quantised, _ = definitions(SHRINK, "quantised", "copy_of", warnings=warnings)
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="Nothing was quantised"):
+        quantised(model, "int8")
+    whole = keras.Sequential([model, keras.layers.Dense(4, name="last")])
+    whole.build((None, 6, 6, 1))
+    copy, changed = quantised(whole, "int8")
+    assert changed == ["last"] and whole.layers[-1].kernel.dtype == "float32"
+    x = np.random.default_rng(0).normal(size=(5, 6, 6, 1)).astype("float32")
+    np.testing.assert_allclose(copy(x), whole(x), atol=0.05)
+
+
+def test_15_a_student_learns_from_soft_or_hard_answers_and_starts_anew():
+    import functools
+
+    from sklearn.base import BaseEstimator, ClassifierMixin, clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    from kpretrain.comparison.arms import flatten
+
+    names = ("network", "logits_of", "compiled_student", "Student")
+    given = dict(functools=functools, ClassifierMixin=ClassifierMixin, BaseEstimator=BaseEstimator, clone=clone)
+    *_, student = definitions(SHRINK, *names, **given)
+    y = np.tile(range(10), 6)
+    images = np.zeros((60, 28, 28, 1), "uint8")
+    for k in range(10):  # a class is a bar at a height of its own
+        images[y == k, 2 * k + 3 : 2 * k + 6] = 200
+    flat = make_pipeline(FunctionTransformer(flatten), LogisticRegression())
+    for options in ({}, {"teacher": flat, "more": images, "T": 4.0}, {"teacher": flat, "more": images, "hard": True}):
+        one, other = (student(updates=200, random_state=0, **options).fit(images[:20], y[:20]) for _ in range(2))
+        assert np.mean(one.predict(images) == y) >= 0.9, options
+        for weights, again in zip(one.weights_, other.weights_, strict=True):
+            np.testing.assert_allclose(weights, again, atol=1e-4)

@@ -94,11 +94,11 @@ def test_a_wrong_seed_is_named(monkeypatch):
 QUIET = """
 import os, sys
 from kpretrain import session
-with session._quiet_start():
+with session.quiet():
     os.write(2, b"noise of a library\\n")
 os.write(2, b"after\\n")
 sys.stdout.flush()
-with session._quiet_start():
+with session.quiet():
     os.write(2, b"why it failed\\n")
     import not_a_module
 """

@@ -20,6 +20,7 @@ from .nb11 import ranking_loss, reciprocal_rank
 from .nb12 import align_all, legal
 from .nb13 import leep, shortlist_regret
 from .nb14 import mel_edges, uncertainty_loss
+from .nb15 import quantise, soft_targets
 from .nb16 import labels_needed, parallel_share
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "patches_seen",
     "perplexity",
     "precision_at",
+    "quantise",
     "ranking_loss",
     "rebuilt_point",
     "receptive_fields",
@@ -58,6 +60,7 @@ __all__ = [
     "settle",
     "shift_images",
     "shortlist_regret",
+    "soft_targets",
     "uncertainty_loss",
     "unigram_loss",
     "word_deletion",

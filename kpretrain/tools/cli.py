@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The command line: python -m kpretrain run | doctor | compare | choose | record | results | links."""
+=======
+"""The command line: python -m kpretrain run | doctor | compare | ship | record | results | links."""
+>>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
 
 import argparse
 import sys
@@ -76,10 +80,17 @@ def _compare(**options):
     return 0
 
 
+<<<<<<< HEAD
 def _choose(**options):
     from . import choose
 
     choose.run(**options)
+=======
+def _ship(**options):
+    from . import ship
+
+    print(f"{ship.table(ship.ship(**options))}\n{ship.cpu()}; one thread. All of it lies in {options['out']}.")
+>>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
     return 0
 
 
@@ -202,6 +213,7 @@ def _parser():
     option("--tune", action="store_true", help=text)
 
     option = add(
+<<<<<<< HEAD
         _choose,
         "which backbone for your own images or texts?",
         "Rank the backbones that are on this machine by scores of their frozen features on your labelled training "
@@ -210,6 +222,19 @@ def _parser():
     )
     add_data(option)
     option("--rows", type=_positive, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
+=======
+        _ship,
+        "make of a .keras file a folder that runs without Keras",
+        "Write a classifier as ONNX and LiteRT, in float and in int8, measure each in a process of its own, and write "
+        "DIR with the files, a ledger of bytes, milliseconds and agreement, a small HTTP service and its Dockerfile.",
+    )
+    option("model", help="a .keras file, as model.save writes it")
+    text = "rows of the training part for int8: a folder of pictures, a .npy, or a .npz by the names of the inputs"
+    option("--calibrate", metavar="PATH", help=text)
+    text = "rows on which all forms are compared, likewise; a .npz may hold labels y (default: random rows)"
+    option("--rows", metavar="PATH", help=text)
+    option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
+>>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
 
     option = add(
         _record,
