@@ -343,6 +343,8 @@ def labels(a, b, c, target, *, up=math.ceil, floor=-1, power=lambda b: 1 / b, ne
 
 def divided(one, many, workers):
     return (1 - many / one) / (1 - 1 / workers)
+
+
 def by_columns(weights, bits, most=None, axis=0, rounding=np.round, largest=np.abs):
     scales = largest(weights).max(axis=axis) / (most or 2 ** (bits - 1) - 1)
     return rounding(weights / scales), scales

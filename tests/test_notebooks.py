@@ -1714,7 +1714,6 @@ def test_16_a_script_tells_its_last_line_and_its_error():
         run_script("raise ValueError('no such luck')")
 
 
-
 # ---------------------------------------------------------------- 15
 
 
