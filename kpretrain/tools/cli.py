@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The command line: python -m kpretrain run | doctor | compare | choose | record | results | links."""
-=======
-"""The command line: python -m kpretrain run | doctor | compare | ship | record | results | links."""
->>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
+"""The command line: python -m kpretrain run | doctor | compare | choose | ship | record | results | links."""
 
 import argparse
 import sys
@@ -80,17 +76,17 @@ def _compare(**options):
     return 0
 
 
-<<<<<<< HEAD
 def _choose(**options):
     from . import choose
 
     choose.run(**options)
-=======
+    return 0
+
+
 def _ship(**options):
     from . import ship
 
     print(f"{ship.table(ship.ship(**options))}\n{ship.cpu()}; one thread. All of it lies in {options['out']}.")
->>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
     return 0
 
 
@@ -213,7 +209,6 @@ def _parser():
     option("--tune", action="store_true", help=text)
 
     option = add(
-<<<<<<< HEAD
         _choose,
         "which backbone for your own images or texts?",
         "Rank the backbones that are on this machine by scores of their frozen features on your labelled training "
@@ -222,7 +217,8 @@ def _parser():
     )
     add_data(option)
     option("--rows", type=_positive, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
-=======
+
+    option = add(
         _ship,
         "make of a .keras file a folder that runs without Keras",
         "Write a classifier as ONNX and LiteRT, in float and in int8, measure each in a process of its own, and write "
@@ -234,7 +230,6 @@ def _parser():
     text = "rows on which all forms are compared, likewise; a .npz may hold labels y (default: random rows)"
     option("--rows", metavar="PATH", help=text)
     option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
->>>>>>> 964d31efbc5a6c8abea7b639b5ea079ffd6f8398
 
     option = add(
         _record,
