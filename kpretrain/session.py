@@ -235,8 +235,14 @@ def setup(seed=0):
     return seed
 
 
-def _peak_memory():
-    """Peak resident memory of this process in GB, or None where the system does not tell it."""
+def peak_memory():
+    """Peak resident memory of this process in GB, or None where the system does not tell it.
+
+    Examples
+    --------
+    >>> peak_memory() is None or peak_memory() > 0.005
+    True
+    """
     status = Path("/proc/self/status")
     if status.is_file():  # Linux, where getrusage counts what the parent held when it started this process
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text()).group(1)) * 1024 / 1e9
@@ -266,7 +272,7 @@ def run_facts():
         "profile": active_profile(),
         "seed": _state["seed"],
         "seconds": None if started is None else round(time.perf_counter() - started, 1),
-        "peak_memory_gb": None if (peak := _peak_memory()) is None else round(peak, 2),
+        "peak_memory_gb": None if (peak := peak_memory()) is None else round(peak, 2),
         "python": platform.python_version(),
         "keras": version("keras"),
         "backend": backend(),

@@ -117,7 +117,7 @@ def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
         import subprocess, sys
         import numpy as np
         held = np.ones(150_000_000)  # 1.2 GB
-        child = "from kpretrain import session; print(session._peak_memory())"
+        child = "from kpretrain import session; print(session.peak_memory())"
         print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout)
     """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

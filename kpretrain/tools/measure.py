@@ -1,16 +1,17 @@
-"""One network file in a process of its own: `python measure.py FILE ROWS.npz ANSWERS.npy` prints latency and memory.
+"""One network file in a process of its own: `python -m kpretrain.tools.measure FILE ROWS.npz ANSWERS.npy`.
 
-This file runs alone. It imports NumPy and the one engine that the network needs, so that the peak memory is theirs.
+It prints latency and memory, and imports NumPy and the one engine that the network needs, so that the memory is theirs.
 All engines get one thread, so that they can be compared and the slowest calls do not depend on free cores.
 """
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+
+from ..session import peak_memory
 
 LEAST, MOST, SECONDS = 20, 200, 1.0  # calls of each batch size, and when to stop
 
@@ -87,24 +88,6 @@ def pick(rows, name):
     return rows[max((own for own in rows if own in name), key=len)]
 
 
-def peak_mb():
-    """Peak resident memory of this process in MB (10^6 bytes), or None where the system does not tell it.
-
-    Examples
-    --------
-    >>> peak_mb() is None or peak_mb() > 5
-    True
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux, where getrusage counts what the parent held when it started this process
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text()).group(1)) * 1024 / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
 def timed(predict, rows):
     """Milliseconds of a call, p50 and p95: some calls are made first and not counted, since they prepare.
 
@@ -130,7 +113,8 @@ def main(path, rows, answers):
     for batch in (1, 32):
         some = {name: np.resize(array, (batch, *array.shape[1:])) for name, array in rows.items()}
         found[f"p50_ms_{batch}"], found[f"p95_ms_{batch}"] = timed(predict, some)
-    found["peak_mb"] = peak_mb()  # before the answers, whose number of rows is no property of the network
+    peak = peak_memory()  # before the answers, whose number of rows is no property of the network
+    found["peak_mb"] = peak and 1000 * peak
     n = len(next(iter(rows.values())))
     parts = [predict({name: array[k : k + 32] for name, array in rows.items()}) for k in range(0, n, 32)]
     np.save(answers, np.concatenate([np.array(part) for part in parts]))

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -149,9 +150,10 @@ def measure(path, inputs):
     with tempfile.TemporaryDirectory() as folder:
         rows, answers = Path(folder) / "rows.npz", Path(folder) / "answers.npy"
         np.savez(rows, **inputs)
-        command = [sys.executable, measuring.__file__, str(path), str(rows), str(answers)]
+        command = [sys.executable, "-m", measuring.__name__, str(path), str(rows), str(answers)]
+        found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # as here, wherever kpretrain was found
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+            done = subprocess.run(command, env=found, capture_output=True, text=True, timeout=LIMIT, check=False)
         except subprocess.TimeoutExpired as error:
             raise ValueError(f"{path} could not be measured within {LIMIT} s.") from error
         if done.returncode:
@@ -318,8 +320,9 @@ def ship(model, out="shipped", calibrate=None, rows=None):
             hits = [np.mean(some.argmax(axis=1) == labels) for some in (first, answers)]
             row["lost"] = 100 * (hits[0] - hits[1])
         whole = next((old for old in ledger if old["file"] == file.replace(".int8", "") != file), None)
-        slower = [n for n in (1, 32) if whole and row[f"p50_ms_{n}"] > whole[f"p50_ms_{n}"]]
-        row["remark"] = f"slower than {whole['file']} at batch {' and '.join(map(str, slower))}" if slower else ""
+        times = {n: row[f"p50_ms_{n}"] / whole[f"p50_ms_{n}"] for n in (1, 32)} if whole else {}
+        slower = [f"{ratio:.2f} times the time at batch {n}" for n, ratio in times.items() if ratio > 1]
+        row["remark"] = f"slower than {whole['file']}: {', '.join(slower)}" if slower else ""
         ledger.append(row)
     _write(network, out, ledger)
     return ledger
