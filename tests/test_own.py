@@ -357,6 +357,21 @@ def test_groups_stay_together_and_are_not_taken_for_labels(tmp_path, capsys):
 # ---------------------------------------------------------------- stopped and gone on
 
 
+def test_ctrl_c_is_heeded_where_python_drops_it(monkeypatch):
+    class Last:
+        def __del__(self):  # TensorFlow's functions have one, and what is raised within is printed and dropped
+            signal.raise_signal(signal.SIGINT)
+
+    def slow(*_, **__):
+        Last()
+        for _ in range(100):
+            time.sleep(0.05)
+        pytest.fail("Ctrl-C was lost")
+
+    monkeypatch.setattr(own, "run", slow)
+    assert main(["compare", "photos"]) == 130
+
+
 def test_a_comparison_that_was_stopped_goes_on_and_ends_alike(tmp_path, monkeypatch):
     """SIGINT and SIGKILL at several moments: no finished fit is run again, and the scores are those of one run."""
     photos(tmp_path / "photos", classes=2, each=12)

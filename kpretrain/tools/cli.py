@@ -1,8 +1,11 @@
 """The command line: python -m kpretrain run | doctor | compare | choose | ship | record | results | links."""
 
+import _thread
 import argparse
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 from functools import partial
 
 from ..session import reuse_memory
@@ -35,7 +38,8 @@ def main(arguments=None):
         parser.print_help()
         return 0
     try:
-        return command(**options)
+        with _interrupts_heeded():
+            return command(**options)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "kpretrain":
             raise
@@ -44,6 +48,24 @@ def main(arguments=None):
         return _mend(error)
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def _interrupts_heeded():
+    """Ctrl-C again, a moment later, where it came within a `__del__`: what is raised there, Python prints and drops."""
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()  # at once would be within the `__del__` again
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _mend(message):
