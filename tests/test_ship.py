@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -183,6 +184,19 @@ def test_what_cannot_be_answered_gets_a_status_and_one_line(service, status, bod
     found, answer = ask(service, body, **options)
     assert (found, list(answer)) == (status, ["error"])
     assert "Traceback" not in answer["error"] and "\n" not in answer["error"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e300"])  # as float32 the second is infinite
+def test_numbers_are_finite_on_their_way_in(service, number):
+    told = "pixels: every number must be finite."
+    assert ask(service, json.dumps({"rows": GOOD}).replace("0.0", number)) == (422, {"error": told})
+
+
+def test_and_on_their_way_out(service, monkeypatch):
+    lost = SimpleNamespace(run=lambda *_: [np.array([[np.nan, 0.0, 1.0]])])
+    monkeypatch.setattr(service.network, "session", lost)
+    told = "The network finds no finite answer for these rows."
+    assert ask(service, json.dumps({"rows": GOOD})) == (422, {"error": told})
 
 
 def test_a_picture_that_is_too_large_is_not_unpacked(service, monkeypatch, tmp_path):
