@@ -31,7 +31,7 @@ assert float(tf.reduce_sum(tf.ones((2, 3)) @ tf.ones((3, 2)))) == 12.0 == float(
 # The pip that belongs to this Python, which need not be the first one on the path.
 PIP = f'"{sys.executable}" -m pip' if " " in sys.executable else f"{sys.executable} -m pip"
 CLONE = "run this in a clone of the repository"
-RUNS_NOTEBOOKS = {"jupyterlab", "ipykernel", "ipython", "jupyter_client"}
+RUNS_NOTEBOOKS = {"jupyterlab", "ipykernel", "ipython", "jupyter-client"}
 
 
 @dataclass
@@ -105,7 +105,7 @@ def install():
     """
     lacking, kept, told = [], [], []
     for needed, found, fits in _requirements():
-        if not fits and needed.name not in RUNS_NOTEBOOKS:
+        if not fits and _spelt(needed.name) not in RUNS_NOTEBOOKS:
             lacking.append(f"{needed.name}{needed.specifier}")
             told.append(lacking[-1] + (f" in place of {found}" if found else ""))
         elif fits and needed.name == "tensorflow":
@@ -114,19 +114,28 @@ def install():
         return 0
     print(f"Installing {', '.join(told)}: one to five minutes.", flush=True)
     before, started = _installed(), time.perf_counter()
-    code = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking, *kept]).returncode
-    after = _installed()
-    replaced = [f"{name} {before[name]} by {after[name]}" for name in sorted(before) if after.get(name) != before[name]]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *lacking, *kept]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:  # else pip may only have found that what was there already conflicts
+        print(done.stdout, done.stderr, sep="")
+    after, seconds = _installed(), time.perf_counter() - started
+    changed = [(name, after.get(name, "nothing")) for name in sorted(before) if after.get(name) != before[name]]
+    replaced = ", ".join(f"{name} {before[name]} by {new}" for name, new in changed) or "none"
     print(
-        f"{'Done' if code == 0 else 'Failed'} in {time.perf_counter() - started:.0f} s: "
-        f"{len(after.keys() - before.keys())} packages are new. Replaced: {', '.join(replaced) or 'none'}."
+        f"{'Failed' if done.returncode else 'Done'} in {seconds:.0f} s: {len(after.keys() - before.keys())} packages "
+        f"are new. Replaced: {replaced}."
     )
-    return code
+    return done.returncode
 
 
 def _installed():
     """Return the version of each installed package, by name."""
-    return {found.name: found.version for found in importlib.metadata.distributions()}
+    return {_spelt(found.name): found.version for found in importlib.metadata.distributions()}
+
+
+def _spelt(name):
+    """Return the one spelling of a package's name: a wheel says jupyter-client for jupyter_client."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def checks(smoke=True):

@@ -3,9 +3,11 @@
     python tests/nightly/colab_like.py [02]
 
 It is run by hand: it installs two TensorFlows, which takes some ten minutes and 5 GB of disk. Nothing but packages is
-fetched. It prints what the first cell said and replaced, and whether the notebook then ran through, fast.
+fetched. It prints what the first cell said and replaced, and whether the notebook then ran through, fast. At the end
+`compare` runs in another folder, with the preset that the wheel brings.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -14,11 +16,14 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from packaging.utils import canonicalize_name
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 # As Colab had them in the summer of 2025. What executes the notebook is not among them: it runs here.
@@ -32,7 +37,6 @@ import sys, types
 import numpy, pandas, matplotlib
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 """
-LIST = "import importlib.metadata as m; print(*sorted(f'{d.name.lower()}=={d.version}' for d in m.distributions()))"
 
 
 def told(seconds, *words):
@@ -47,7 +51,8 @@ def run(*command, **options):
 
 
 def versions(python):
-    return dict(pair.split("==", 1) for pair in run(python, "-c", LIST)[1].split())
+    packages = json.loads(run(python, "-m", "pip", "list", "--format", "json")[1])
+    return {canonicalize_name(package["name"]): package["version"] for package in packages}
 
 
 def execute(python, notebook, folder, variables):
@@ -70,6 +75,20 @@ def execute(python, notebook, folder, variables):
     return time.perf_counter() - started, text, error
 
 
+def compare(python, folder, variables):
+    """Compare on 40 pictures of dark and of bright noise; return the seconds."""
+    random = np.random.default_rng(0)
+    for name, bright in (("dark", 0), ("bright", 100)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(bright, bright + 100, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.png")
+    options = ["--encoder", "resnet_cifar10", "--labels", "5", "--seeds", "3", "--updates", "5"]
+    seconds, _ = run(python, "-m", "kpretrain", "compare", "photos", *options, cwd=folder, env=variables)
+    assert (folder / "comparison" / "index.html").is_file()
+    return seconds
+
+
 def main(number="02"):
     (notebook,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +104,7 @@ def main(number="02"):
         startup.write_text(STARTUP, encoding="utf-8")
         variables |= {"IPYTHONDIR": str(folder / "ipython"), "KPRETRAIN_SOURCE": str(next(folder.glob("*.whl")))}
         variables |= {"KPRETRAIN_PROFILE": "fast", "KPRETRAIN_CACHE": str(folder / "cache")}
-        variables |= {"KPRETRAIN_BETS": str(folder / "bets.json")}
+        variables |= {"KPRETRAIN_BETS": str(folder / "bets.json"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         alone = folder / "content"
         alone.mkdir()
         (alone / notebook.name).write_bytes(notebook.read_bytes())
@@ -94,6 +113,8 @@ def main(number="02"):
             told(seconds, f"{notebook.name}, {attempt}: {error or 'ran through'}\n{text}")
             if not error.startswith("RuntimeError: Restart"):
                 break
+        if not error:
+            told(compare(python, folder, variables), "compare, with the preset that the wheel brings")
         after = versions(python)
         print("| package | Colab's | now |\n|---|---|---|")
         for name in sorted(before):
