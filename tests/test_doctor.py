@@ -101,8 +101,8 @@ def test_what_is_missing_is_installed_and_what_will_do_is_kept(tmp_path, monkeyp
     lines = ["keras>=3.15", "numpy>=2.1", "tensorflow>=2.21", "ipykernel>=999", 'x>=1; platform_system == "Nowhere"']
     lines += ["jupyter-client>=999"]  # a wheel spells jupyter_client so
     (tmp_path / "requirements.txt").write_text("\n".join(lines))
-    versions, commands = {"numpy": "1.26.0", "tensorflow": "2.22.1", "ipykernel": "6.17.1"}, []
-    versions |= {"jupyter-client": "6.1.12"}
+    versions = {"numpy": "1.26.0", "tensorflow": "2.22.1", "ipykernel": "6.17.1", "jupyter-client": "6.1.12"}
+    commands = []
 
     class Done:
         returncode, stdout, stderr = 0, "", "a conflict that is none of the course's"
@@ -115,15 +115,14 @@ def test_what_is_missing_is_installed_and_what_will_do_is_kept(tmp_path, monkeyp
     )
     monkeypatch.setattr(doctor, "_installed", lambda: next(installed, {}))
     assert main(["doctor", "--install"]) == 0
-    assert commands == [
-        [sys.executable, "-m", "pip", "install", "--quiet", "keras>=3.15", "numpy>=2.1", "tensorflow==2.22.1"]
-    ]
+    kept = ["tensorflow==2.22.1", "ipykernel==6.17.1", "jupyter-client==6.1.12"]
+    assert commands == [[sys.executable, "-m", "pip", "install", "--quiet", "keras>=3.15", "numpy>=2.1", *kept]]
     told = capsys.readouterr().out
     assert "Installing keras>=3.15, numpy>=2.1 in place of 1.26.0: one to five minutes." in told
     assert "0 packages are new. Replaced: gone 1 by nothing, numpy 1.26.0 by 2.4.6." in told
     assert "conflict" not in told
     versions |= {"keras": "3.15.1", "numpy": "2.1.0", "tensorflow": "2.20.0"}  # too old a TensorFlow is not kept
     main(["doctor", "--install"])
-    assert commands[1][5:] == ["tensorflow>=2.21"]
+    assert commands[1][5:] == ["tensorflow>=2.21", *kept[1:]]
     versions["tensorflow"] = "2.21.0"
     assert main(["doctor", "--install"]) == 0 and len(commands) == 2  # nothing is missing: nobody is asked

@@ -105,11 +105,12 @@ def install():
     """
     lacking, kept, told = [], [], []
     for needed, found, fits in _requirements():
-        if not fits and _spelt(needed.name) not in RUNS_NOTEBOOKS:
+        runs = _spelt(needed.name) in RUNS_NOTEBOOKS
+        if found and (runs or (fits and needed.name == "tensorflow")):
+            kept.append(f"{needed.name}=={found}")
+        elif not (fits or runs):
             lacking.append(f"{needed.name}{needed.specifier}")
             told.append(lacking[-1] + (f" in place of {found}" if found else ""))
-        elif fits and needed.name == "tensorflow":
-            kept.append(f"tensorflow=={found}")
     if not lacking:
         return 0
     print(f"Installing {', '.join(told)}: one to five minutes.", flush=True)

@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 # As Colab had them in the summer of 2025. What executes the notebook is not among them: it runs here.
 COLAB = """tensorflow==2.19.0 keras==3.10.0 keras-hub==0.21.1 numpy==2.0.2 pandas==2.2.2 matplotlib==3.10.0
 scipy==1.15.3 scikit-learn==1.6.1 pyarrow==18.1.0 pillow==11.3.0 requests==2.32.3 tqdm==4.67.1 psutil==5.9.5
-joblib==1.5.1 ipykernel==6.17.1 ipython==7.34.0 jupyter_client==6.1.12 nbformat==5.10.4 packaging==25.0
-setuptools==75.2.0""".split()
+joblib==1.5.1 ipykernel==6.17.1 ipython==7.34.0 jupyter_client==6.1.12 nbformat==5.10.4 nbclient==0.10.2
+nbconvert==7.16.6 packaging==25.0 setuptools==75.2.0""".split()
 # Colab has loaded these packages before the first cell.
 STARTUP = """
 import sys, types
