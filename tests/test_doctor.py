@@ -88,6 +88,7 @@ def test_packages_are_known_by_one_spelling(monkeypatch):
 
 
 def test_an_installation_that_fails_says_why(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pip")
     (tmp_path / "requirements.txt").write_text("a-package-that-nobody-wrote>=1")
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
