@@ -207,6 +207,11 @@ def setup(seed=0):
     int
         The seed in force.
 
+    Raises
+    ------
+    RuntimeError
+        If a package was replaced after this process had loaded it, as an installation in a notebook may do.
+
     Examples
     --------
     >>> import kpretrain as kp
@@ -218,6 +223,7 @@ def setup(seed=0):
             raise ValueError(f"KPRETRAIN_SEED is {value!r}; set it to a whole number from 0, or unset it.")
         seed = int(value)
     _state.update(started=time.perf_counter(), seed=seed)
+    _refuse_replaced()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     reuse_memory()
     with quiet():
@@ -233,6 +239,15 @@ def setup(seed=0):
         f"on {backend()} · profile {active_profile()} · seed {seed}"
     )
     return seed
+
+
+def _refuse_replaced():
+    """What is loaded must be what is installed: a newer TensorFlow breaks on an older NumPy, and says no such thing."""
+    for name in ("numpy", "pandas", "matplotlib"):  # of what the course needs, Colab has loaded these
+        loaded = getattr(sys.modules.get(name), "__version__", None)
+        if loaded and (installed := version(name, loaded)) != loaded:
+            restart = "Restart the kernel (in Colab: Runtime, Restart session), and run this cell again"
+            raise RuntimeError(f"{restart}: {name} {loaded} is loaded, and {installed} is installed now.")
 
 
 def peak_memory():

@@ -77,24 +77,53 @@ def test_the_python_that_is_needed_is_that_of_pyproject():
     assert project["requires-python"] == f">={first}.{low},<{second}.{high}"
 
 
+def test_packages_are_known_by_one_spelling(monkeypatch):
+    """A newer release may spell its name otherwise, as jupyter_client did."""
+
+    class Found:
+        name, version = "Jupyter_Client", "8.6"
+
+    monkeypatch.setattr(doctor.importlib.metadata, "distributions", lambda: [Found])
+    assert doctor._installed() == {"jupyter-client": "8.6"}
+
+
+def test_an_installation_that_fails_says_why(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pip")
+    (tmp_path / "requirements.txt").write_text("a-package-that-nobody-wrote>=1")
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert main(["doctor", "--install"]) != 0
+    told = capsys.readouterr().out
+    assert "No matching distribution found for a-package-that-nobody-wrote" in told and "Failed in " in told
+
+
 def test_what_is_missing_is_installed_and_what_will_do_is_kept(tmp_path, monkeypatch, capsys):
     lines = ["keras>=3.15", "numpy>=2.1", "tensorflow>=2.21", "ipykernel>=999", 'x>=1; platform_system == "Nowhere"']
+    lines += ["jupyter-client>=999"]  # a wheel spells jupyter_client so
     (tmp_path / "requirements.txt").write_text("\n".join(lines))
-    versions, commands = {"numpy": "1.26.0", "tensorflow": "2.22.1", "ipykernel": "6.17.1"}, []
+    versions = {"numpy": "1.26.0", "tensorflow": "2.22.1", "ipykernel": "6.17.1", "jupyter-client": "6.1.12"}
+    commands = []
 
     class Done:
-        returncode = 0
+        returncode, stdout, stderr = 0, "", "a conflict that is none of the course's"
 
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
     monkeypatch.setattr(doctor, "version", lambda name, missing: versions.get(name, missing))
-    monkeypatch.setattr(doctor.subprocess, "run", lambda command: commands.append(command) or Done)
+    monkeypatch.setattr(doctor.subprocess, "run", lambda command, **_: commands.append(command) or Done)
+    installed = iter(
+        [{"numpy": "1.26.0", "jupyter-client": "6", "gone": "1"}, {"numpy": "2.4.6", "jupyter-client": "6"}]
+    )
+    monkeypatch.setattr(doctor, "_installed", lambda: next(installed, {}))
     assert main(["doctor", "--install"]) == 0
-    assert commands == [
-        [sys.executable, "-m", "pip", "install", "--quiet", "keras>=3.15", "numpy>=2.1", "tensorflow==2.22.1"]
-    ]
-    assert "Installing keras>=3.15, numpy>=2.1." in capsys.readouterr().out
+    kept = ["tensorflow==2.22.1", "ipykernel==6.17.1", "jupyter-client==6.1.12"]
+    assert commands == [[sys.executable, "-m", "pip", "install", "--quiet", "keras>=3.15", "numpy>=2.1", *kept]]
+    told = capsys.readouterr().out
+    assert "Installing keras>=3.15, numpy>=2.1 in place of 1.26.0: one to five minutes." in told
+    assert "0 packages are new. Replaced: gone 1 by nothing, numpy 1.26.0 by 2.4.6." in told
+    assert "conflict" not in told
     versions |= {"keras": "3.15.1", "numpy": "2.1.0", "tensorflow": "2.20.0"}  # too old a TensorFlow is not kept
     main(["doctor", "--install"])
-    assert commands[1][5:] == ["tensorflow>=2.21"]
+    assert commands[1][5:] == ["tensorflow>=2.21", *kept[1:]]
     versions["tensorflow"] = "2.21.0"
     assert main(["doctor", "--install"]) == 0 and len(commands) == 2  # nothing is missing: nobody is asked

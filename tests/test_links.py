@@ -16,10 +16,12 @@ def clone(tmp_path):
     badge = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     colab = "https://colab.research.google.com/github/OWNER/kpretrain/blob/main/notebooks"
     for name, target in (("00_a", "00_a"), ("01_copied", "00_a")):
+        ran = [v4.new_output("stream", text=f"git clone {old}")]
         cells = [
             v4.new_markdown_cell(f"# Title\n{badge}({colab}/{target}.ipynb)", id="a", metadata={"tags": ["header"]}),
-            v4.new_code_cell(f'REPOSITORY = "{old}"\n!git clone {old}', id="b", metadata={"tags": ["setup"]}),
+            v4.new_code_cell(f'REPOSITORY = "{old}"', id="b", metadata={"tags": ["setup"]}, outputs=ran),
             v4.new_markdown_cell(f"[the first one]({colab}/00_a.ipynb), https://github.com/other/work", id="c"),
+            v4.new_code_cell(f"!git clone {old}", id="d"),
         ]
         (tmp_path / "notebooks").mkdir(exist_ok=True)
         nbformat.write(v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
@@ -41,13 +43,31 @@ def test_links_are_found_and_mended(clone, monkeypatch, capsys):
     assert links.update() == []
     assert main(["links"]) == 0
     texts = {name: (clone / name).read_text() for name in files}
-    assert not any("OWNER" in text for text in texts.values())
     assert texts["README.md"] == before.replace("OWNER", "jane")
     copied = nbformat.read(clone / files[1], as_version=4)
     assert "/jane/kpretrain/blob/main/notebooks/01_copied.ipynb)" in copied.cells[0].source
-    assert copied.cells[1].source.startswith('REPOSITORY = "https://github.com/jane/kpretrain"\n')
+    source = 'SOURCE = os.environ.get("KPRETRAIN_SOURCE", "https://github.com/jane/kpretrain/archive/HEAD.zip")'
+    assert source in copied.cells[1].source and "settled" not in copied.cells[1].source
+    assert "OWNER" in copied.cells[1].outputs[0].text  # an output tells what ran
     assert "/jane/kpretrain/blob/main/notebooks/00_a.ipynb" in copied.cells[2].source
     assert "https://github.com/other/work" in copied.cells[2].source
+    assert copied.cells[3].source == "!git clone https://github.com/jane/kpretrain"
+    assert texts[files[1]].count("OWNER") == 1
+
+
+def test_without_an_address_badges_and_cells_say_so_and_one_brings_them_back(clone):
+    project, notebook = clone / "pyproject.toml", clone / "notebooks" / "00_a.ipynb"
+    links.update(write=True, root=clone)
+    settled, address = notebook.read_bytes(), project.read_text()
+    project.write_text(address.replace("jane", "OWNER"))
+    assert "notebooks/00_a.ipynb" in links.update(write=True, root=clone)
+    header, setup, *_ = nbformat.read(notebook, as_version=4).cells
+    assert header.source == "# Title\n*Open in Colab: the public address of the course is not settled yet.*"
+    assert "not settled yet" in setup.source and "https://" not in setup.source
+    assert links.update(root=clone) == []
+    project.write_text(address)
+    links.update(write=True, root=clone)
+    assert notebook.read_bytes() == settled
 
 
 @pytest.mark.parametrize("text", ["", '[project.urls]\nRepository = "https://example.org/x"', None])

@@ -192,7 +192,7 @@ def definitions(stem, *names, **given):
     space = {"np": np, "pd": pd, "keras": keras, "layers": layers, "ops": ops, "clean": clean, **given}
     path = ROOT / "notebooks" / f"{stem}.ipynb"
     for cell in code_cells(nbformat.read(path, as_version=4)):
-        if "REPOSITORY" in cell.source:
+        if "setup" in cell.metadata.get("tags", []):
             continue
         for node in ast.parse(cell.source).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:

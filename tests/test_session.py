@@ -198,3 +198,11 @@ def test_a_data_set_iterates_without_the_tuner_unless_it_asks_for_it():
     options = tf.data.Options()
     options.autotune.enabled = True
     assert iter(rows.with_options(options))._dataset.options().autotune.enabled is True
+
+
+def test_setup_asks_for_a_restart_where_a_loaded_package_was_replaced(monkeypatch):
+    import numpy
+
+    monkeypatch.setattr(numpy, "__version__", "2.0.2")
+    with pytest.raises(RuntimeError, match=r"Restart the kernel .*: numpy 2\.0\.2 is loaded, and .* installed"):
+        session.setup()

@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | choose | ship | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | choose | ship | copy | record | results | links."""
 
 import _thread
 import argparse
@@ -8,6 +8,7 @@ import warnings
 from contextlib import contextmanager
 from functools import partial
 
+from ..paths import clone
 from ..session import reuse_memory
 
 
@@ -80,6 +81,8 @@ def _mend(message):
 def _run(**options):
     from .run import exit_code, run
 
+    if options["in_place"] and options["notebooks"] is None:
+        clone("run --in-place")
     return exit_code(run(**options))
 
 
@@ -112,19 +115,30 @@ def _ship(**options):
     return 0
 
 
+def _copy(folder):
+    from . import copy
+
+    copy.copy(folder)
+    return 0
+
+
 def _record(**options):
+    clone("record")
     from .records import record
 
     return record(**options)
 
 
 def _results(write):
+    if write:
+        clone("results --write")
     from . import readme
 
     return readme.main(write=write)
 
 
 def _links(write):
+    clone("links")
     from . import links
 
     changed = links.update(write=write)
@@ -197,7 +211,7 @@ def _parser():
     option("--timeout", type=_seconds, default=1800, metavar="SECONDS", help=text)
     text = "notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)"
     option("--jobs", type=int, default=1, metavar="N", help=text)
-    option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the repository's notebooks)")
+    option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the course's own)")
 
     option = add(
         _doctor,
@@ -252,6 +266,14 @@ def _parser():
     text = "rows on which all forms are compared, likewise; a .npz may hold labels y (default: random rows)"
     option("--rows", metavar="PATH", help=text)
     option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
+
+    option = add(
+        _copy,
+        "copy the notebooks into a folder of your own",
+        "Copy the notebooks, their solutions and the map of the course into DIR, to run and change them there. A file "
+        "that is there already and differs stays as it is, and is named: to have the course's, move yours away first.",
+    )
+    option("folder", metavar="DIR", help="the folder; it is made where it is missing")
 
     option = add(
         _record,
