@@ -296,7 +296,7 @@ def _find(name):
     local = Path(name).is_dir()
     place, why = (str(name), "") if local else _look_for(str(name))
     if not place:
-        there = ", ".join(presets.available())
+        there = ", ".join([*presets.available(), *kept("images"), *kept("texts")])
         raise presets.PresetError(f"No preset {str(name)!r} {why}; there are: {there}. Name one of them, or a folder.")
     try:
         backbone = keras_hub.models.Backbone.from_preset(place)
