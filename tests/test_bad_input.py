@@ -504,6 +504,9 @@ def test_an_unknown_encoder_lists_those_at_hand(monkeypatch):
     monkeypatch.setattr(backbones, "kept", lambda kind: [f"public_{kind}"])
     with pytest.raises(presets.PresetError, match=r"bert_docstrings.*public_images, public_texts\. Name one of them"):
         backbones.images("klingon")
+    monkeypatch.setattr(backbones, "_look_for", lambda name: (name, ""))  # as with a network
+    with pytest.raises(presets.PresetError, match=r"Is the network up.* At hand are: bert_docstr.*, public_texts\.$"):
+        backbones.images("klingon")
 
 
 def test_out_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):

@@ -207,7 +207,7 @@ def outcome(folder, seed):
         message = str(error)
         assert message.endswith(".") and path.name in message, f"no sentence that names the path: {message}"
         assert len(message) < 3000, f"too long: {message}"
-        return " ".join(message.split(path.name, 1)[1].split())[:50]
+        return " ".join(message.split(path.name, 1)[1].split())[:30]
     check(dataset)
     assert all(line.endswith((".", ")")) for line in lines), lines
     return "dataset"
