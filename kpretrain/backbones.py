@@ -71,7 +71,9 @@ def images(name="resnet_cifar10"):
     place, backbone, seconds = _find(name)
     maps = backbone.output
     if isinstance(maps, dict | list) or len(maps.shape) != 4:
-        raise presets.PresetError(f"{name}: {type(backbone).__name__} is no backbone for images.")
+        raise presets.PresetError(
+            f"{name}: {type(backbone).__name__} is no backbone for images. Name one, such as resnet_cifar10."
+        )
     converter = keras_hub.layers.ImageConverter.from_preset(place)
     wanted, made = tuple(backbone.input.shape[1:3]), tuple(converter.image_size or ())
     if None not in wanted and made and wanted != made:
@@ -119,7 +121,7 @@ def texts(name="bert_docstrings", length=64):
 
     place, backbone, seconds = _find(name)
     if not isinstance(backbone, keras_hub.models.BertBackbone):
-        raise presets.PresetError(f"{name}: {type(backbone).__name__} is no BERT.")
+        raise presets.PresetError(f"{name}: {type(backbone).__name__} is no BERT. Name one, such as bert_docstrings.")
     length = length or backbone.max_sequence_length
     if length > backbone.max_sequence_length:
         raise presets.PresetError(
@@ -295,14 +297,15 @@ def _find(name):
         return str(folder), getattr(model, "backbone", model), presets.manifest(str(name))["seconds"]
     local = Path(name).is_dir()
     place, why = (str(name), "") if local else _look_for(str(name))
+    there = ", ".join([*presets.available(), *kept("images"), *kept("texts")])
     if not place:
-        there = ", ".join(presets.available())
         raise presets.PresetError(f"No preset {str(name)!r} {why}; there are: {there}. Name one of them, or a folder.")
     try:
         backbone = keras_hub.models.Backbone.from_preset(place)
     except Exception as error:  # keras_hub, Kaggle's and Hugging Face's clients raise many kinds
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         mend = "Is the folder whole?" if local else "Is the network up, and the name one of keras_hub's presets?"
+        mend += f" At hand are: {there}."
         raise presets.PresetError(f"{name}: cannot be loaded ({why}). {mend}") from error
     where = "the folder" if local else "keras_hub's preset"
     print(f"backbone: {where} {Path(name).name}; nobody measured its pretraining here, so nothing is charged for it.")

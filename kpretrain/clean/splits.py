@@ -83,7 +83,7 @@ def split(labels, sizes=(0.8, 0.1, 0.1), *, groups=None, stratify=True, seed=0):
     groups = _merge(groups, len(labels))
     parts, count = np.flatnonzero(sizes), groups.max() + 1
     if count < len(parts):
-        raise ValueError(f"{count} group(s) can't fill {len(parts)} parts: use finer groups, or set a size to 0")
+        raise ValueError(f"{count} group(s) can't fill {len(parts)} parts: add rows unlike these, or use finer groups")
     placed = _place(classes, groups, sizes[parts], names, np.random.default_rng(seed))
     return Split(*(np.flatnonzero(parts[placed] == part) for part in range(3)))
 

@@ -109,13 +109,23 @@ class Dataset:
     def __repr__(self):
         sizes = ", ".join(f"{len(getattr(self, part).y):,} {part}" for part in PARTS)
         text = f"{self.name}: {sizes} rows in {len(self.class_names)} classes, from {self.source}"
-        if len(self.removed):
-            counts = self.removed["reason"].value_counts()
-            text += "; left out " + ", ".join(f"{n:,} ({reason})" for reason, n in counts.items())
+        text += left_out(self.removed)
         if count := len(self.near_duplicates):
             groups = self.near_duplicates["group"].nunique()
             text += f"; {count:,} near-duplicate pictures in {groups:,} group{'s' * (groups > 1)} stay in one part"
         return text
+
+
+def left_out(removed):
+    """Say how many rows were left out, and why; "" where none were.
+
+    Examples
+    --------
+    >>> left_out(pd.DataFrame({"reason": ["empty text", "missing label", "empty text"]}))
+    '; left out 2 (empty text), 1 (missing label)'
+    """
+    counts = removed["reason"].value_counts()
+    return "; left out " * bool(len(counts)) + ", ".join(f"{n:,} ({reason})" for reason, n in counts.items())
 
 
 def loaded():

@@ -1,10 +1,12 @@
 """Folders of images, one subfolder a class: your own, and those of the course."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from .. import clean
 from .dataset import PARTS, DataError, announce
@@ -23,7 +25,8 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     the test part; a validation part that is missing is cut from train; a copy or near copy of a test image leaves the
     other parts. Otherwise the images are split here, stratified by class, and copies and near copies of an image, such
     as one saved again or resized (`clean.near_duplicate_images`), never cross.
-    Hidden files and folders are passed over, and images with a side of less than 8 pixels are left out.
+    Hidden files and folders, `__MACOSX` and links to a folder above are passed over; images with a side of less than
+    8 pixels, or more than 89 million in all, are left out.
 
     Parameters
     ----------
@@ -43,7 +46,8 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     Raises
     ------
     DataError
-        If the folder is missing, has no images, has an empty class folder, or fewer than two classes.
+        If the folder is missing, has no images, has an empty class folder, fewer than two classes, or a name that is
+        not in UTF-8.
 
     Examples
     --------
@@ -68,7 +72,8 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     table["reason"], prints = zip(*map(_look, table["path"]), strict=True)
     stray = sorted(set(_images(folder)) - set(table["path"]))
     removed = [table[table["reason"] != ""], pd.DataFrame({"path": stray, "reason": "in no class folder"})]
-    kept, rare = enough_per_class(table[table["reason"] == ""], "label", 1 if has_split else 3, folder)
+    least, removed = 1 if has_split else 3, pd.concat(removed, ignore_index=True)
+    kept, rare = enough_per_class(table[table["reason"] == ""], "label", least, folder, removed)
     prints = [prints[row] for row in kept.index]
     exact = pd.factorize(np.array([one.digest for one in prints], object))[0]
     copies = clean.near_duplicate_images(prints)
@@ -80,33 +85,46 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     reason, near = twins(part, exact), twins(part, copies)
     reason = np.where((reason == "") & (near != ""), np.char.add("near ", near), reason)
     stays = reason == ""
-    removed += [rare, kept.assign(reason=reason)[~stays]]
+    removed = pd.concat([removed, rare, kept.assign(reason=reason)[~stays]], ignore_index=True)
     kept, part, copies = kept[stays], part[stays], copies[stays]
+    train = part == "train"
+    enough_per_class(kept[train], "label", 1, folder, removed)
     if "validation" not in part:
-        train = part == "train"
         part[train] = split_rows(kept["label"][train], (0.9, 0.1, 0), groups=copies[train], seed=seed, name=folder)
-    removed = pd.concat(removed, ignore_index=True)
     dataset = assemble(kept, part, x="path", y="label", removed=removed, name=name, source=source)
     near = pd.DataFrame({"path": kept["path"], "group": copies})[~kept["path"].isin(dataset.removed["path"])]
     near = near[near["group"].duplicated(keep=False)].sort_values("group", kind="stable", ignore_index=True)
     return announce(replace(dataset, near_duplicates=near))
 
 
+def _hidden(name):
+    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to an archive
+
+
 def _subfolders(folder):
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    above = {folder.resolve(), *folder.resolve().parents}  # where a link leads in a circle
+    folders = (path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
+    return sorted(path for path in folders if path.resolve() not in above)
 
 
 def _images(folder):
     """Paths of all image files under a folder, in order, without hidden ones."""
     inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS)
-    return [str(folder / path) for path in inside if not any(name.startswith(".") for name in path.parts)]
+    found = [str(folder / path) for path in inside if not any(map(_hidden, path.parts))]
+    for path in found:
+        if path.encode(errors="replace").decode() != path:
+            raise DataError(f"{path!a}: this name is not in UTF-8. Rename it.")
+    return found
 
 
 def _list_images(folder):
     rows = []
     for class_folder in _subfolders(folder):
         if not (files := _images(class_folder)):
-            raise DataError(f"{class_folder}: no images in this class folder. Add some, or remove the folder.")
+            kinds = ", ".join(sorted(IMAGE_ENDINGS))
+            raise DataError(
+                f"{class_folder}: no images in this class folder ({kinds}). Add some, or remove the folder."
+            )
         rows += [(path, class_folder.name) for path in files]
     if not rows:
         raise DataError(f"{folder}: no class folders. Put the images of each class into a subfolder of its name.")
@@ -115,9 +133,12 @@ def _list_images(folder):
 
 def _look(path):
     """Why an image file cannot be used, or an empty string, and its `ImagePrint`: each file is decoded once."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return "not a file", None
     try:
         image = open_image(path)
-    except DataError:
-        return "not a readable image", None
+    except DataError as error:
+        bomb = isinstance(error.__cause__, Image.DecompressionBombWarning | Image.DecompressionBombError)
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels" if bomb else "not a readable image", None
     small = min(image.size) < _SHORTEST_SIDE
     return f"smaller than {_SHORTEST_SIDE} pixels" if small else "", clean.image_print(image)

@@ -2,6 +2,7 @@
 
 import operator
 import os
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -102,7 +103,7 @@ def open_image(path):
     Raises
     ------
     DataError
-        If the file is missing or is no image.
+        If the file is missing, is no image, or holds so many pixels (89 million) that Pillow warns of a bomb.
 
     Examples
     --------
@@ -114,7 +115,8 @@ def open_image(path):
     ('RGB', (4, 3), (255, 255, 255))
     """
     try:
-        with Image.open(path) as file:
+        bomb = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
+        with bomb, Image.open(path) as file:
             image = _eight_bit(ImageOps.exif_transpose(file))
             return image if image.mode == "L" else image.convert("RGB")
     except Exception as error:  # Pillow raises many kinds for a damaged file
@@ -124,7 +126,7 @@ def open_image(path):
 def _eight_bit(image):
     """An 8-bit image without transparency. PIL's own conversion clips 16-bit values at 255 instead of scaling."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype="float64")
+        values = np.nan_to_num(np.asarray(image, dtype="float64"), posinf=0, neginf=0)
         # The file does not tell what white is, unless it has 16 bits: the least usual value that clips nothing.
         least = 65535 if image.mode.startswith("I;16") else 255 if image.mode == "I" else 1
         top = next((top for top in (1, 255, 65535) if top >= max(least, values.max())), values.max())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .. import clean
-from .dataset import PARTS, DataError, Dataset, Part
+from .dataset import PARTS, DataError, Dataset, Part, left_out
 
 SIZES = (0.8, 0.1, 0.1)  # shares of train, validation and test
 
@@ -58,8 +58,8 @@ def twins(part, cluster):
     return np.select([near_test, near_validation], reasons, default="")
 
 
-def enough_per_class(table, label, least, name):
-    """Take out the classes with fewer than `least` rows.
+def enough_per_class(table, label, least, name, removed):
+    """Take out the classes with fewer than `least` rows; the message of an error counts what was `removed` before.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def enough_per_class(table, label, least, name):
     Examples
     --------
     >>> table = pd.DataFrame({"label": ["ant", "bee", "ant", "bee", "wasp"]})
-    >>> kept, rare = enough_per_class(table, "label", 2, "photos")
+    >>> kept, rare = enough_per_class(table, "label", 2, "photos", removed=table[:0].assign(reason=""))
     >>> rare["reason"].tolist()
     ['class with fewer than 2 rows']
     """
@@ -82,7 +82,8 @@ def enough_per_class(table, label, least, name):
     kept, rare = table[counts >= least].copy(), table[counts < least]
     if kept[label].nunique() < 2:
         few = f"{kept[label].nunique()} of {table[label].nunique()} classes have {least} or more usable rows"
-        raise DataError(f"{name}: {few}; two are needed. Add rows or classes.")
+        few = f"{few}; two are needed" if len(table) else "no row can be used"
+        raise DataError(f"{name}: {few}{left_out(removed)}. Add rows or classes, or take other labels.")
     return kept, rare.assign(reason=f"class with fewer than {least} rows")
 
 
@@ -103,7 +104,7 @@ def split_rows(labels, sizes, *, groups, seed, name):
     try:
         split = clean.split(labels.to_numpy(), sizes, groups=groups, seed=seed)
     except ValueError as error:
-        raise DataError(f"{name}: {error}") from error
+        raise DataError(f"{name}: {error}.") from error
     return np.select([np.isin(np.arange(len(labels)), positions) for positions in split], PARTS, default="")
 
 
@@ -141,11 +142,13 @@ def assemble(table, part, *, x, y, removed, name, source):
     """
     class_names = sorted(table.loc[part == "train", y].unique())
     if len(class_names) < 2:
-        raise DataError(f"{name}: train has {len(class_names)} class(es), two are needed. Add rows or classes.")
+        few = f"train has {len(class_names)} class(es), two are needed{left_out(removed)}"
+        raise DataError(f"{name}: {few}. Add rows or classes.")
     number = pd.Index(class_names).get_indexer(table[y])  # -1: train has no such class
     removed = pd.concat([removed, table[number < 0].assign(reason="class that train does not have")])
     chosen = {which: (part == which) & (number >= 0) for which in PARTS}
     if empty := [which for which, rows in chosen.items() if not rows.any()]:
-        raise DataError(f"{name}: no rows are left for the {empty[0]} part. Add rows, or change the sizes.")
+        none = f"no rows are left for the {empty[0]} part{left_out(removed)}"
+        raise DataError(f"{name}: {none}. Add rows, or change the sizes.")
     parts = [Part(table[x].to_numpy(object)[rows], number[rows]) for rows in chosen.values()]
     return Dataset(name, *parts, class_names, source, removed)

@@ -1,5 +1,7 @@
 """Tables of labelled texts: your own, and those of the course."""
 
+import codecs
+import json
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +11,6 @@ import pandas as pd
 from .. import clean
 from .dataset import DataError, announce
 from .parts import SIZES, assemble, enough_per_class, split_rows
-
-_READERS = {
-    ".csv": pd.read_csv,
-    ".tsv": partial(pd.read_csv, sep="\t"),
-    ".jsonl": partial(pd.read_json, lines=True),
-    ".parquet": lambda path, encoding: pd.read_parquet(path),
-}
 
 
 def from_table(
@@ -64,17 +59,20 @@ def from_table(
     rows = table if isinstance(table, pd.DataFrame) else read_table(table, encoding)
     name = name or ("table" if rows is table else Path(table).name)
     if rows.empty:
-        raise DataError(f"{name}: the table has no rows.")
+        raise DataError(f"{name}: the table has no rows. Add some.")
     faults = {"empty text": text, "missing label": label} | ({} if group is None else {"missing group": group})
     for column in faults.values():
         if (count := rows.columns.tolist().count(column)) != 1:
-            has = ", ".join(map(str, rows.columns))
-            raise DataError(f"{name}: {count or 'no'} column{'s' * (count > 1)} {column!r}; it has {has}.")
+            has = (
+                f"{count or 'no'} column{'s' * (count > 1)} {column!r}; it has {', '.join(map(str, rows.columns[:50]))}"
+            )
+            raise DataError(f"{name}: {has}. Name one that is there once.")
     reason = np.select([_blank(rows[column]) for column in faults.values()], list(faults), default="")
-    removed, kept = rows.assign(reason=reason)[reason != ""], rows[reason == ""].copy()
+    good = reason == ""
+    removed, kept = rows[~good].assign(reason=reason[~good]), rows[good].copy()
     kept[label] = kept[label].convert_dtypes().astype(str)  # whole numbers that a gap made floats are whole again
     kept[text] = kept[text].astype(str)
-    kept, rare = enough_per_class(kept, label, 3, name)
+    kept, rare = enough_per_class(kept, label, 3, name, removed)
     groups = [clean.duplicates(kept[text].tolist())] + ([] if group is None else [kept[group].to_numpy()])
     part = split_rows(kept[label], sizes, groups=groups, seed=seed, name=name)
     removed = pd.concat([removed, rare])
@@ -86,8 +84,59 @@ def _blank(column):
     return column.isna() | (column.astype(object).map(str).str.strip() == "")
 
 
+def _read_csv(path, encoding, separator=","):
+    """The separator is the usual one or, where the header has none of that, one that it has."""
+    with path.open(encoding=encoding) as file:
+        header = file.readline(2**20)
+    found = next((one for one in (separator, ";", "\t", ",") if one in header), separator)
+    if found != separator:
+        print(f"{path.name}: the header has no {separator!r}, so its columns are those between {found!r}.")
+    return pd.read_csv(path, sep=found, encoding=encoding, low_memory=False)
+
+
+def _read_jsonl(path, encoding):
+    """An error names the line, which pandas does not."""
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding  # pandas stumbles over a byte order mark
+    try:
+        table = pd.read_json(path, lines=True, encoding=encoding, convert_axes=False)
+    except ValueError as error:
+        with path.open(encoding=encoding) as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    json.loads(line.strip() or "{}")
+                except ValueError:
+                    raise ValueError(f"line {number}: {error}") from error
+        raise
+    if not all(isinstance(column, str) for column in table.columns):
+        raise ValueError('its lines are not all objects, such as {"text": "fine", "label": "good"}')
+    return table
+
+
+_READERS = {
+    ".csv": _read_csv,
+    ".tsv": partial(_read_csv, separator="\t"),
+    ".jsonl": _read_jsonl,
+    ".parquet": lambda path, encoding: pd.read_parquet(path),
+}
+
+
+def _mend(path, encoding, error):
+    """What to do about a file that cannot be read."""
+    if isinstance(error, LookupError):
+        return "Name an encoding that Python knows, for instance utf-8, latin-1 or utf-16."
+    if isinstance(error, UnicodeError):
+        with path.open("rb") as file:
+            marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        likely = "utf-16" if marked else "latin-1" if encoding == "utf-8" else "utf-8"
+        return f"Name its encoding, for instance encoding='{likely}', or --encoding {likely} on the command line."
+    return "Mend it there, or save the table anew."
+
+
 def read_table(path, encoding="utf-8"):
     """Read a table from a file.
+
+    A CSV or TSV file may be parted by semicolons, tabs or commas: the header decides, and a line says so where it has
+    not the usual one.
 
     Parameters
     ----------
@@ -103,7 +152,7 @@ def read_table(path, encoding="utf-8"):
     Raises
     ------
     DataError
-        If the file is missing, of another kind or encoding, or its rows have more fields than its header.
+        If the file is missing, empty, of another kind or encoding, or its rows have more fields than its header.
 
     Examples
     --------
@@ -117,15 +166,17 @@ def read_table(path, encoding="utf-8"):
     path = Path(path)
     kind = path.suffix.lower()
     if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+        raise DataError(f"{path}: no such file or folder. Name one that is there.")
     if kind not in _READERS:
-        raise DataError(f"{path}: cannot read {path.suffix or 'this'!r} files; use one of {', '.join(_READERS)}.")
+        kinds = f"{path.suffix!r} files" if kind else "a file without an ending"
+        raise DataError(f"{path}: cannot read {kinds}; use one of {', '.join(_READERS)}.")
     try:
         table = _READERS[kind](path, encoding=encoding)
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
-        mend = " Name its encoding, for instance encoding='latin-1', or --encoding latin-1 on the command line."
-        mend = mend if isinstance(error, UnicodeDecodeError) else ""
-        raise DataError(f"{path}: cannot be read as {kind[1:].upper()} ({error}).{mend}") from error
+    except (ValueError, OSError, LookupError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
+        why = f"cannot be read as {kind[1:].upper()} ({str(error).strip()})"
+        raise DataError(f"{path}: {why}. {_mend(path, encoding, error)}") from error
+    if table.empty:
+        raise DataError(f"{path}: the table has no rows. Add some below the names of the columns.")
     if kind in (".csv", ".tsv") and not isinstance(table.index, pd.RangeIndex):
         # pandas takes the surplus for row names, and every column shifts.
         raise DataError(f"{path}: the rows have more fields than the header. Quote the texts that hold a separator.")

@@ -2,10 +2,11 @@
 
 import _thread
 import argparse
+import contextlib
+import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
 from functools import partial
 
 from ..paths import clone
@@ -51,22 +52,36 @@ def main(arguments=None):
         return 130
 
 
-@contextmanager
+def _once(*_):
+    """Heed the first Ctrl-C, and let the second end the process at once, whatever it is in."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def _interrupts_heeded():
     """Ctrl-C again, a moment later, where it came within a `__del__`: what is raised there, Python prints and drops."""
-    before = sys.unraisablehook
+    before, usual = sys.unraisablehook, signal.getsignal(signal.SIGINT)
 
     def hook(unraisable):
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            if ours:
+                signal.signal(signal.SIGINT, _once)
             threading.Timer(0.05, _thread.interrupt_main).start()  # at once would be within the `__del__` again
         else:
             before(unraisable)
 
     sys.unraisablehook = hook
+    # not where it is ignored, as after nohup
+    ours = usual is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, _once)
     try:
         yield
     finally:
         sys.unraisablehook = before
+        if ours:
+            signal.signal(signal.SIGINT, usual)
 
 
 def _mend(message):
@@ -153,23 +168,24 @@ def _links(write):
 
 def _numbers(text, least=0):
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) >= least for word in words) or len(set(map(int, words))) < len(words):
-        raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from {least}, such as 5,10,50")
+    if not all(word.isdecimal() and len(word) < 10 and int(word) >= least for word in words) or len(
+        set(map(int, words))
+    ) < len(words):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} must be different whole numbers from {least}, such as 5,10,50")
     return [int(word) for word in words]
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+    if not (text.isdecimal() and len(text) < 10 and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} must be a whole number, 1 or more")
+    return int(text)
 
 
 def _seconds(text):
-    value = float(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError("must be 0 (no limit) or more")
-    return value
+    with contextlib.suppress(ValueError):
+        if (value := float(text)) >= 0:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:20]!r} must be a number, 0 (no limit) or more")
 
 
 def _parser():

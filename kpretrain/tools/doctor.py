@@ -253,6 +253,25 @@ def nearest(folder):
         return existing, error.strerror or str(error)
 
 
+def must_write(name, folder):
+    """Refuse a folder in which no file can be written, before any work is done for it.
+
+    Raises
+    ------
+    OSError
+        With what the folder is for.
+
+    Examples
+    --------
+    >>> must_write("--out", "/dev/null/report")
+    Traceback (most recent call last):
+    OSError: --out /dev/null/report cannot be written (/dev/null: Not a directory). Name another folder.
+    """
+    there, problem = nearest(folder)
+    if problem:
+        raise OSError(f"{name} {folder} cannot be written ({there}: {problem}). Name another folder.")
+
+
 def _cache():
     folder = os.environ.get("KPRETRAIN_CACHE")
     if not folder:

@@ -12,10 +12,11 @@ from ..comparison import arms as standard
 from ..comparison import compare, label_sizes
 from ..words import duration, per_class
 from . import answer
-from .doctor import nearest
+from .doctor import must_write
 
 _LABEL_NAMES = {"label", "labels", "class", "target", "category", "stars", "sentiment", "rating", "topic"}
 _MOST_CLASSES = 50  # of a column that is taken for the labels without being called so
+_MOST_ROWS = 20_000  # of a table: near duplicates are sought among them, and no draw has more than 1,000 labels
 _MOST_TEST_ROWS = 1000  # each cell of the grid predicts them all
 _LEAST_ROWS = 5  # training rows of a class; fewer would keep the whole grid at very few labels
 _SMALL = 500  # rows of data of which two in five are tested on, in place of one in five
@@ -82,7 +83,9 @@ def run(
     Raises
     ------
     DataError
-        If a folder cannot be written, the data cannot be used, or a column cannot be guessed.
+        If the data cannot be used, or a column cannot be guessed.
+    OSError
+        If a folder cannot be written.
     PresetError
         If the backbone cannot be loaded.
     ValueError
@@ -91,10 +94,11 @@ def run(
         After Ctrl-C; the page of the whole draws is written before.
     """
     started, path, out = time.perf_counter(), Path(path), Path(out)
-    for name, folder in (("--out", out), ("the cache folder", files.cache_folder())):
-        there, problem = nearest(folder)
-        if problem:
-            raise data.DataError(f"{name} {folder} cannot be written ({there}: {problem}).")
+    must_write("--out", out)
+    must_write("$KPRETRAIN_CACHE, the cache folder", files.cache_folder())
+    for page in (out / "index.html", out / "comparison.json"):
+        if page.is_dir():
+            raise OSError(f"--out {out} cannot be written ({page} is a folder). Name another folder.")
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"
@@ -145,29 +149,35 @@ def _say(*lines):
 def read(path, text=None, label=None, group=None, encoding=None):
     """Return the dataset of a folder or a table, and lines on what was done; its parameters are those of `run`.
 
-    Validation is tested on too where there are few test rows.
+    Validation is tested on too where there are few test rows. Of a longer table, 20,000 rows are drawn.
 
     Raises
     ------
     DataError
         As `run`.
     """
+    drawn = []
     if path.is_dir():
         named = {"text": text, "label": label, "group": group, "encoding": encoding}
         if named := [name for name, value in named.items() if value]:
             raise data.DataError(f"{path}: a folder of images has no --{', --'.join(named)}; leave that out.")
         dataset = data.from_folder(path, sizes=_sizes(sum(one.is_file() for one in path.rglob("*"))))
     else:
-        encoding = encoding or "utf-8"
-        table = data.read_table(path, encoding)
-        text, label, how = columns(table, text, label, group)
+        table = data.read_table(path, encoding or "utf-8")
+        try:
+            text, label, how = columns(table, text, label, group)
+        except data.DataError as error:
+            raise data.DataError(f"{path}: {error}") from error
         print(f"{path.name}: texts from the column {text!r}, labels from {label!r}{how}.")
-        dataset = data.from_table(path, text, label, group=group, sizes=_sizes(len(table)), encoding=encoding)
+        if (rows := len(table)) > _MOST_ROWS:
+            table = table.sample(_MOST_ROWS, random_state=0)
+            drawn = [f"Left out: {rows - _MOST_ROWS:,} of {rows:,} rows, at random, for speed."]
+        dataset = data.from_table(table, text, label, group=group, sizes=_sizes(len(table)), name=path.name)
     dataset, joined = _joined(dataset)
     dataset, left_out = _trimmed(dataset)
     if (rows := len(dataset.test.y)) < _COARSE:
         left_out.append(f"Beware: each of the {rows} test rows is {100 / rows:.1f} points. More rows would tell more.")
-    return dataset, [*joined, *left_out]
+    return dataset, [*drawn, *joined, *left_out]
 
 
 def _sizes(rows):
@@ -228,7 +238,8 @@ def columns(table, text=None, label=None, group=None):
         for column, found in values.items()
         if column != label and len(found) and found.map(lambda value: isinstance(value, str)).all()
     }
-    listed = "; ".join(f"{column!r} ({distinct[column]:,} values)" for column in table.columns)
+    listed = "; ".join(f"{str(column)[:40]!r} ({distinct[column]:,} values)" for column in table.columns[:20])
+    listed += f"; and {len(table.columns) - 20:,} more" * (len(table.columns) > 20)
     guessed = " (guessed; --text and --label name others)" if text is None or label is None else ""
     if text is None:
         longest = sorted(lengths, key=lengths.get, reverse=True)

@@ -21,6 +21,7 @@ import numpy as np
 from ..session import quiet
 from . import measure as measuring
 from . import rows as given
+from .doctor import must_write
 
 LIMIT = 300  # seconds for measuring one file
 FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimddp", "i8mm")  # that int8 is fast with
@@ -281,6 +282,8 @@ def ship(model, out="shipped", calibrate=None, rows=None):
     ------
     ValueError
         If the file is no classifier that can be loaded, or rows do not fit it.
+    OSError
+        If the folder cannot be written.
 
     Examples
     --------
@@ -288,7 +291,9 @@ def ship(model, out="shipped", calibrate=None, rows=None):
     Traceback (most recent call last):
     ValueError: network.h5: there is no such .keras file.
     """
-    network, out = _loaded(Path(model)), Path(out)
+    out = Path(out)
+    must_write("--out", out)
+    network = _loaded(Path(model))
     calibration = None if calibrate is None else given.read(network, calibrate)[0]
     inputs, labels = (given.random(network), None) if rows is None else given.read(network, rows)
     if rows is None:
