@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | choose | ship | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | choose | ship | pack | record | results | links."""
 
 import _thread
 import argparse
@@ -109,6 +109,13 @@ def _ship(**options):
     from . import ship
 
     print(f"{ship.table(ship.ship(**options))}\n{ship.cpu()}; one thread. All of it lies in {options['out']}.")
+    return 0
+
+
+def _pack(out, data):
+    from . import pack
+
+    pack.pack(out, data.split(",") if data else ())
     return 0
 
 
@@ -252,6 +259,16 @@ def _parser():
     text = "rows on which all forms are compared, likewise; a .npz may hold labels y (default: random rows)"
     option("--rows", metavar="PATH", help=text)
     option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
+
+    option = add(
+        _pack,
+        "make a folder that brings the course to machines without a network",
+        "Write DIR with the course, the wheels of all packages that it needs, and a script that sets it up and opens "
+        "it. It is for machines of this kind with this Python; the wheels are some 700 MB.",
+    )
+    option("--out", default="course-pack", metavar="DIR", help="a new folder (default: course-pack)")
+    text = "data sets that go along; without, the embedded ones serve"
+    option("--data", metavar="mnist,hymenoptera", help=text)
 
     option = add(
         _record,
