@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | choose | ship | pack | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | choose | ship | pack | pool | record | results ..."""
 
 import _thread
 import argparse
@@ -116,6 +116,13 @@ def _pack(out, data):
     from . import pack
 
     pack.pack(out, data.split(",") if data else ())
+    return 0
+
+
+def _pool(**options):
+    from . import pool
+
+    pool.pool(**options)
     return 0
 
 
@@ -269,6 +276,15 @@ def _parser():
     option("--out", default="course-pack", metavar="DIR", help="a new folder (default: course-pack)")
     text = "data sets that go along; without, the embedded ones serve"
     option("--data", metavar="mnist,hymenoptera", help=text)
+
+    option = add(
+        _pool,
+        "pool what a class has handed in: its records and its bets",
+        "Pool the records of a class, each of draws of its own, into one curve for each experiment, tell how often the "
+        "bets held, and write DIR/index.html and DIR/pool.json. A file that cannot be used is named and left out.",
+    )
+    option("paths", nargs="+", metavar="RECORDS", help="JSON files, or folders of them")
+    option("--out", default="class", metavar="DIR", help="the page's folder (default: class)")
 
     option = add(
         _record,
