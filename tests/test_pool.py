@@ -1,11 +1,14 @@
 """`python -m kpretrain pool`: what a class hands in becomes one page, whatever is wrong with single files."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from kpretrain import check
 from kpretrain.comparison import Comparison
 from kpretrain.tools.cli import main
 
@@ -105,3 +108,28 @@ def test_a_folder_without_anything_to_pool_is_refused_in_one_line(tmp_path, caps
 def test_a_path_that_does_not_exist_is_said_in_one_line(tmp_path, capsys):
     assert main(["pool", str(tmp_path / "gone")]) == 2
     assert "gone: there is no such file or folder." in capsys.readouterr().err
+
+
+def test_the_recipe_for_a_class_works_as_it_is_printed(tmp_path, monkeypatch, capsys):
+    course_map = Path(__file__).parents[1].joinpath("notebooks", "README.md").read_text(encoding="utf8")
+    recipe = course_map.split("\n## In a class\n")[1].split("\n## ")[0]
+    student, teacher = re.findall(r"```python\n(.*?)```", recipe, flags=re.S)
+    (command,) = re.findall(r"```bash\npython -m kpretrain (.*?)\n```", recipe, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KPRETRAIN_BETS")
+    assert "seeds=[7]" in student and student.count("jane") == 1
+    student = student.replace("updates=50", "updates=1").replace("[2, 10]", "[2]")  # nothing but shorter
+    exec(student, {})
+    exec(student.replace("seeds=[7]", "seeds=[8]").replace("jane", "joe"), {})
+    check.bet("Points gained", 5, 20)
+    check.settle("Points gained", 30)
+    (tmp_path / "bets.json").rename("handed_in/jane-bets.json")
+    capsys.readouterr()
+    exec(teacher, {})
+    verdict = capsys.readouterr().out
+    assert "from 2 draws of labels" in verdict
+    assert main(command.split()) == 0
+    out = capsys.readouterr().out
+    assert "2 draws of 2 records" in out and "Bets: 1 bet of 1 reader, 1 of them settled" in out and "Left" not in out
+    page = (tmp_path / "class" / "index.html").read_text(encoding="utf8")
+    assert "0 % of the settled bets held" in page and verdict.splitlines()[0] in page

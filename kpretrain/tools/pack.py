@@ -13,35 +13,37 @@ from ..paths import ROOT
 PACKAGE = Path(__file__).resolve().parents[1]
 TOP = ("notebooks", "data", "requirements.txt", "pyproject.toml", "README.md", "LICENSE")
 # Wheels are made for one Python on one kind of machine.
+WINDOWS = os.name == "nt"
 MACHINE, VERSION = f"{platform.system()} {platform.machine()}", f"{sys.version_info[0]}.{sys.version_info[1]}"
-_FITS = (
+FITS = (
     "import platform as p, sys; "
     f"sys.exit((p.system() + ' ' + p.machine(), *sys.version_info[:2]) != {(MACHINE, *sys.version_info[:2])})"
 )
+_INSTALL = "install --quiet --no-compile --no-index --find-links wheels"  # most of what it would compile is never used
 
-_START_SH = f"""#!/bin/sh
+START_SH = f"""#!/bin/sh
 # Sets the course up from this folder alone, once. Then opens it, or runs the command that is given to this script.
 set -eu
 cd "$(dirname "$0")"
 export PYTHONPATH="$PWD/course" PATH="$PWD/venv/bin:$PATH" KPRETRAIN_OFFLINE=1
 if [ ! -f venv/ready ]; then
   for python in python{VERSION} python3 python none; do
-    if "$python" -c "{_FITS}" 2>/dev/null; then break; fi
+    if "$python" -c "{FITS}" 2>/dev/null; then break; fi
   done
   if [ "$python" = none ]; then echo "This needs Python {VERSION} on {MACHINE}."; exit 1; fi
   echo "Setting up, once. This takes some minutes and about 3 GB of disk."
   rm -rf venv
   "$python" -m venv venv
-  python -m pip --isolated install --quiet --no-index --find-links wheels -r course/requirements.txt
-  python -m kpretrain doctor
+  python -m pip --isolated {_INSTALL} -r course/requirements.txt
   touch venv/ready
+  python -m kpretrain doctor
 fi
 cd course/notebooks
 if [ $# = 0 ]; then set -- python -m jupyterlab; fi
 exec "$@"
 """
 
-_START_BAT = f"""@echo off
+START_BAT = f"""@echo off
 rem Sets the course up from this folder alone, once. Then opens it, or runs the command that is given to this script.
 setlocal
 cd /d "%~dp0"
@@ -50,14 +52,14 @@ set "PATH=%CD%\\venv\\Scripts;%PATH%"
 set KPRETRAIN_OFFLINE=1
 if exist venv\\ready goto open
 set "base=py -{VERSION}"
-%base% -c "{_FITS}" 2>nul || set base=python
-%base% -c "{_FITS}" 2>nul || (echo This needs Python {VERSION} on {MACHINE}. & goto failed)
+%base% -c "{FITS}" 2>nul || set base=python
+%base% -c "{FITS}" 2>nul || (echo This needs Python {VERSION} on {MACHINE}. & goto failed)
 echo Setting up, once. This takes some minutes and about 3 GB of disk.
 if exist venv rmdir /s /q venv
 %base% -m venv venv || goto failed
-python -m pip --isolated install --quiet --no-index --find-links wheels -r course\\requirements.txt || goto failed
-python -m kpretrain doctor || goto failed
+python -m pip --isolated {_INSTALL} -r course\\requirements.txt || goto failed
 type nul > venv\\ready
+python -m kpretrain doctor || goto failed
 :open
 cd course\\notebooks
 if "%~1"=="" (python -m jupyterlab) else (%*)
@@ -75,7 +77,8 @@ Start: {{start}}
 The first start sets everything up, which takes some minutes, checks it, and opens JupyterLab. Begin with 00_start_here.
 Your bets are kept in course/notebooks/bets.json; hand in this file if you are asked to.
 Without JupyterLab: {{start}} python -m kpretrain run
-To start anew delete the folder venv; to remove everything delete this folder.
+If the check finds something to mend, it says how, and the next start opens the course anyway.
+To set up anew delete the folder venv; to remove everything delete this folder.
 Data: {{data}}
 """
 
@@ -96,7 +99,7 @@ def pack(out, data=()):
     ValueError
         If `out` holds something, if a data set has no such name or cannot be had, or if pip cannot get the wheels.
     """
-    out, script = Path(out), "start.bat" if os.name == "nt" else "start.sh"
+    out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; name a new folder.")
     if unknown := [name for name in data if name not in SOURCES]:
@@ -107,11 +110,11 @@ def pack(out, data=()):
         _copy(source, course / source.name, ignore=_left_out)
     for source in brought.values():
         _copy(source, course / "data" / source.name)
-    (out / script).write_text(_START_BAT if script.endswith("bat") else _START_SH, encoding="utf8")
+    script, text, newline = ("start.bat", START_BAT, "\r\n") if WINDOWS else ("start.sh", START_SH, "\n")
+    (out / script).write_text(text, encoding="utf8", newline=newline)
     (out / script).chmod(0o755)
-    start = script if script.endswith("bat") else f"sh {script}"
-    words = _READ_ME.format(start=start, data=", ".join([*brought, "what stands in for the others"]))
-    (out / "READ-ME.txt").write_text(words, encoding="utf8")
+    words = {"start": script if WINDOWS else f"sh {script}", "data": ", ".join([*brought, "stand-ins for the others"])}
+    (out / "READ-ME.txt").write_text(_READ_ME.format(**words), encoding="utf8")
     print(f"{course}: {_megabytes(course)}; now the wheels, which takes some minutes.", flush=True)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "-r", course / "requirements.txt"]
     if subprocess.run(pip).returncode:
