@@ -2,7 +2,7 @@
 
     python tests/nightly/class_pack.py [FOLDER]
 
-It is run by hand on Linux: it downloads about 1 GB of wheels, needs 5 GB of disk for a while, and takes about ten minutes
+It is run by hand on Linux: it downloads about 1 GB of wheels, needs 5 GB of disk for a while, and takes ten minutes
 on two free cores. A FOLDER that `pack` has made already is used as it is.
 """
 
