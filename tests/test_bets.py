@@ -44,7 +44,7 @@ def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
 
 def test_the_reader_is_told_once_which_file_to_hand_in(monkeypatch, bets_file, capsys):
     check.bet("q", 0, 1)
-    assert capsys.readouterr().out.startswith(f"Your bets are kept in {bets_file}. It is yours")
+    assert capsys.readouterr().out.startswith(f"Your bets are kept in {bets_file}. The file is yours")
     check.bet("r", 0, 1)
     another_process(monkeypatch)
     check.settle("q", 1)

@@ -33,6 +33,7 @@ def course(tmp_path, monkeypatch):
     for folder in ("notebooks/.ipynb_checkpoints", "data/presets", "data/results"):
         (root / folder).mkdir(parents=True)
     (root / "notebooks" / "00_demo.ipynb").write_text("{}")
+    (root / "notebooks" / "00_demo.ipynb").chmod(0o444)
     (root / "requirements.txt").write_text("jupyterlab>=1  # where learners work\npackaging>=1  # doctor\n")
     for private in ("notebooks/bets.json", "data/mnist.npz", "notebooks/.ipynb_checkpoints/00_demo.ipynb"):
         (root / private).write_text("mine")
@@ -59,6 +60,7 @@ def test_a_packed_folder_sets_itself_up_once_and_opens(course, tmp_path, monkeyp
     assert {"course/kpretrain/__main__.py", "course/notebooks/00_demo.ipynb", "course/data/mnist.npz"} <= files
     assert not [name for name in files if "__pycache__" in name or "checkpoints" in name or "bets.json" in name]
     assert (made / "course" / "data" / "mnist.npz").read_text() == "digits"  # the one that was asked for
+    assert (made / "course" / "notebooks" / "00_demo.ipynb").stat().st_mode & 0o200  # students write
     assert "Data: mnist, " in (made / "READ-ME.txt").read_text()
 
     shutil.rmtree(course)
@@ -99,6 +101,22 @@ def test_another_python_is_refused_in_one_line(tmp_path):
     assert done.stdout == f"This needs Python {pack.VERSION} on {pack.MACHINE}.\n" and done.stderr == ""
     fits = "import platform as p, sys; sys.version_info = (3, 7); " + pack.FITS
     assert [subprocess.run([sys.executable, "-c", code]).returncode for code in (pack.FITS, fits)] == [0, 1]
+
+
+def test_an_installed_course_is_packed_as_a_clone_is(course, tmp_path, monkeypatch):
+    package = tmp_path / "site-packages" / "kpretrain"
+    shutil.copytree(course, package / "course")  # as a wheel brings it
+    (package / "course" / "requirements.txt").unlink()
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(pack, "PACKAGE", package)
+    monkeypatch.setattr(pack, "ROOT", package / "course")
+    needed = ["packaging>=1", 'dask>=2025.1; extra == "scale"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
+    assert main(["pack", "--out", str(tmp_path / "pack")]) == 0
+    files = {path.relative_to(tmp_path / "pack").as_posix() for path in (tmp_path / "pack").rglob("*.*")}
+    assert {"course/kpretrain/__init__.py", "course/notebooks/00_demo.ipynb", "course/requirements.txt"} <= files
+    assert not any("kpretrain/course" in name for name in files)
+    assert [name for name in files if name.endswith(".whl")] == ["wheels/packaging-1.0-py3-none-any.whl"]
 
 
 def test_windows_gets_a_script_of_its_own(course, tmp_path, monkeypatch):

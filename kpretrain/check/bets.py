@@ -102,7 +102,7 @@ def _tell(path, new):
     if path != own and path not in _told:
         print(f"{own.parent} cannot be written, so your bets are kept in {path}.")
     elif path == own and new and not os.environ.get("KPRETRAIN_BETS"):
-        print(f"Your bets are kept in {path}. It is yours: keep it, or hand it in.")
+        print(f"Your bets are kept in {path}. The file is yours, to keep or to hand in.")
     _told.add(path)
 
 

@@ -271,7 +271,7 @@ def _parser():
         _pack,
         "make a folder that brings the course to machines without a network",
         "Write DIR with the course, the wheels of all packages that it needs, and a script that sets it up and opens "
-        "it. It is for machines of this kind with this Python; the wheels are some 700 MB.",
+        "it. It is for machines of this kind with this Python, and holds about 1 GB.",
     )
     option("--out", default="course-pack", metavar="DIR", help="a new folder (default: course-pack)")
     text = "data sets that go along; without, the embedded ones serve"

@@ -1,5 +1,6 @@
 """The course in one folder for machines without a network: its files, wheels of all that it needs, a start script."""
 
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -110,13 +111,18 @@ def pack(out, data=()):
         _copy(source, course / source.name, ignore=_left_out)
     for source in brought.values():
         _copy(source, course / "data" / source.name)
+    for path in course.rglob("*"):  # an installed package may be read-only, but students write
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    if not (requirements := course / "requirements.txt").exists():  # an installed package has them in its metadata
+        needed = [line for line in importlib.metadata.requires("kpretrain") if "extra ==" not in line]
+        requirements.write_text("\n".join(needed), encoding="utf8")
     script, text, newline = ("start.bat", START_BAT, "\r\n") if WINDOWS else ("start.sh", START_SH, "\n")
     (out / script).write_text(text, encoding="utf8", newline=newline)
     (out / script).chmod(0o755)
     words = {"start": script if WINDOWS else f"sh {script}", "data": ", ".join([*brought, "stand-ins for the others"])}
     (out / "READ-ME.txt").write_text(_READ_ME.format(**words), encoding="utf8")
     print(f"{course}: {_megabytes(course)}; now the wheels, which takes some minutes.", flush=True)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "-r", course / "requirements.txt"]
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "-r", requirements]
     if subprocess.run(pip).returncode:
         raise ValueError("pip could not get all wheels, as it says above. Delete the folder, and try again.")
     print(f"{wheels}: {len(list(wheels.iterdir()))} wheels, {_megabytes(wheels)}.")
