@@ -21,7 +21,11 @@ def draws(*seeds, c=1.0, python="3.11.7"):
         for k, (arm, share) in enumerate({"bayes": 0.8, "linear": 0.7}.items())
     }
     rows = [(arm, 5, seed, 100 * right.mean(), np.packbits(right).tobytes()) for (arm, seed), right in hits.items()]
-    facts = {"data": {"blobs": "made here"}, "settings": {"arms": {"linear": {"C": c}}}, "python": python}
+    facts = {
+        "data": {"blobs": f"the cache of student {seeds}"},
+        "settings": {"arms": {"linear": {"C": c}}},
+        "python": python,
+    }
     table = pd.DataFrame(rows, columns=["arm", "labels", "seed", "score", "hits"]).assign(fit_seconds=0.1)
     return Comparison(table, {"bayes": ["linear"]}, 200, facts)
 
@@ -38,7 +42,10 @@ def test_a_class_becomes_one_curve_and_a_calibration(tmp_path, capsys):
     folder, bets = tmp_path / "handed in", [(0, 5), (4, 6), (6, 9), (5, 5)]
     for seed, (low, high) in enumerate(bets):  # every student's files have the same names
         draws(seed, python=f"3.1{1 + seed % 3}.0").save(folder / f"student{seed}" / "mine.json")
-        entries = {"points <b>gained</b>": {"low": low, "high": high, "measured": 5}, "open": {"low": 0, "high": 1}}
+        entries = {
+            "points <b>gained</b> for $5 or $\\no$": {"low": low, "high": high, "measured": 5},
+            "open": {"low": 0, "high": 1},
+        }
         (folder / f"student{seed}" / "bets.json").write_text(json.dumps(entries))
     (folder / "student3" / "copy.json").write_text((folder / "student1" / "mine.json").read_text())
     (folder / "student3" / "cut.json").write_text((folder / "student2" / "mine.json").read_text()[:500])

@@ -14,7 +14,12 @@ from ..words import as_markdown, count, listed
 from . import page
 
 # What records of one experiment share. Others become a curve of their own; `merge` may still refuse, and says why.
-_SAME_COMPARISON = ("data", "against", "test_rows", "settings", "versions")
+_SAME_COMPARISON = (
+    "against",
+    "test_rows",
+    "settings",
+    "versions",
+)  # settings hold a key of the rows, wherever they lie
 _SAME_SCORES = ("name", "title", "unit", "settings", "profile", "keras", "backend", "data")
 _COMMAND = "python -m kpretrain pool"
 
@@ -65,8 +70,10 @@ def pool(paths, out="class"):
     if left:
         lines = "\n".join(f"- {name}: {why}" for name, why in left.items())
         cards.append({"title": "Left out", "note": count(len(left), "file"), "markdown": lines})
-    kept = {"records": [_record(found) for found, _ in pooled], "bets": json.loads(bets.to_json(orient="records"))}
-    kept["left_out"] = left
+    records = [
+        found.record(name="class", command=_COMMAND) if isinstance(found, Comparison) else found for found, _ in pooled
+    ]
+    kept = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
     out.mkdir(parents=True, exist_ok=True)
     cards = [card | {"id": f"part-{number}", "heading": ""} for number, card in enumerate(cards)]
     (out / "index.html").write_text(page.render_page("What the class found", [], cards), encoding="utf8")
@@ -124,10 +131,6 @@ def _merge(found):
     return results.merge([record | mixed for record in found], _COMMAND)
 
 
-def _record(found):
-    return found.record(name="class", command=_COMMAND) if isinstance(found, Comparison) else found
-
-
 def _curves(pooled):
     """A card for each experiment. One that differs in its settings only from an earlier one says in which."""
     cards, first = [], {}
@@ -136,7 +139,7 @@ def _curves(pooled):
             table = as_markdown(results.table(found).reset_index())
             cards.append({"title": found["title"], "note": count(files, "record"), "markdown": table})
             continue
-        data, draws = listed(found.facts.get("data", {})), found.table()["seed"].nunique()
+        data, draws = ", ".join(found.facts.get("data", ["data"])), found.table()["seed"].nunique()
         lines = found.verdict().splitlines()
         if data in first:
             found.facts["file"] = "this curve"
@@ -169,7 +172,9 @@ def _bets_card(bets):
     questions.columns = ["bets", "held, %", "low (median)", "high (median)", "measured (median)"]
     figure = Figure(figsize=(7.4, 1.2 + 0.3 * len(questions)), layout="constrained")
     axis = figure.subplots()
-    axis.barh(questions.index, questions["held, %"], color="#0072b2")
+    axis.barh(range(len(questions)), questions["held, %"], color="#0072b2")
+    names = [textwrap.shorten(str(name), 60, placeholder=" …").replace("$", r"\$") for name in questions.index]
+    axis.set_yticks(range(len(questions)), names)
     axis.axvline(80, color="#4d4d4d", linestyle="--")
     axis.set(xlim=(0, 100), xlabel="bets that held, %; the dashed line is 80 %")
     axis.invert_yaxis()
