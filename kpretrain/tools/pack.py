@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..data.fetch import SOURCES, find
@@ -72,7 +73,7 @@ exit /b 1
 
 _READ_ME = f"""kpretrain: a Keras 3 course on pretraining, to be used without a network
 
-It needs {MACHINE} with Python {VERSION}, 3 GB of memory and 4 GB of disk. Nothing else is installed, and nothing is
+It needs {MACHINE} with Python {VERSION}, 3 GB of memory and 5 GB of disk. Nothing else is installed, and nothing is
 downloaded. Copy this folder to your own disk first, since your work is kept in it.
 Start: {{start}}
 The first start sets everything up, which takes some minutes, checks it, and opens JupyterLab. Begin with 00_start_here.
@@ -108,7 +109,7 @@ def pack(out, data=()):
     brought = {name: find(name)[0] for name in data}
     course, wheels = out / "course", out / "wheels"
     for source in [PACKAGE, *(ROOT / name for name in TOP if (ROOT / name).exists())]:
-        _copy(source, course / source.name, ignore=_left_out)
+        _copy(source, course / source.name, ignore=partial(_left_out, {ROOT, out.resolve()}))
     for source in brought.values():
         _copy(source, course / "data" / source.name)
     for path in course.rglob("*"):  # an installed package may be read-only, but students write
@@ -129,11 +130,11 @@ def pack(out, data=()):
     print(f"{out}: {_megabytes(out)} in all, for {MACHINE} with Python {VERSION}. What to do with it: READ-ME.txt")
 
 
-def _left_out(folder, names):
-    """What stays: one's own bets and downloads, and in an installed package the course, which is copied by itself."""
+def _left_out(paths, folder, names):
+    """What stays: one's own bets and downloads, and these paths; in an installed package ROOT is copied by itself."""
     files = [file for source in SOURCES.values() for file in source.files]
     left = shutil.ignore_patterns(".*", "__pycache__", "bets.json", "course-run", *files)(folder, names)
-    return left | {name for name in names if Path(folder, name) == ROOT}
+    return left | {name for name in names if Path(folder, name) in paths}
 
 
 def _copy(source, target, ignore=None):
