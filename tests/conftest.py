@@ -1,4 +1,4 @@
-"""What every test starts from: no network, an empty Keras cache, and one cache folder for the whole run."""
+"""What every test starts from: no network, an empty Keras cache, one cache folder and one file of bets for all."""
 
 import os
 import signal
@@ -22,6 +22,7 @@ def _apart_from_the_user(tmp_path_factory):
             patch.setenv("KPRETRAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
         if "KPRETRAIN_OFFLINE" not in os.environ:
             patch.setenv("KPRETRAIN_OFFLINE", "1")
+        patch.setenv("KPRETRAIN_BETS", str(tmp_path_factory.mktemp("bets") / "bets.json"))
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield
 

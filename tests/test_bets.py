@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -16,19 +17,23 @@ MODULE = importlib.import_module("kpretrain.check.bets")  # `check.bets` is the 
 
 @pytest.fixture(autouse=True)
 def bets_file(tmp_path, monkeypatch):
-    """A cache and a process of its own for each test."""
+    """A working folder, a cache and a process of its own for each test."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.delenv("KPRETRAIN_BETS", raising=False)
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(MODULE, "_bets_in_memory", {})
-    return tmp_path / "cache" / "bets.json"
+    another_process(monkeypatch)
+    return tmp_path / "work" / "bets.json"
 
 
 def another_process(monkeypatch):
     monkeypatch.setattr(MODULE, "_bets_in_memory", {})
+    monkeypatch.setattr(MODULE, "_told", set())
 
 
 def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
     check.bet("points gained", -1, 4.5)
-    assert capsys.readouterr().out == "Bet placed. points gained: -1 to 4.5.\n"
+    assert capsys.readouterr().out.endswith("Bet placed. points gained: -1 to 4.5.\n")
     another_process(monkeypatch)
     assert check.settle("points gained", np.float32(4.25), low=3, high=5.5) is True
     line = "you bet -1 to 4.5, measured 4.2 (95 % interval 3.0 to 5.5). Inside your bet."
@@ -37,11 +42,41 @@ def test_a_bet_is_placed_and_settled_in_another_process(monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("measured 4.6. Outside your bet.\n")
 
 
-def test_a_file_of_ones_own(tmp_path, monkeypatch, bets_file):
+def test_the_reader_is_told_once_which_file_to_hand_in(monkeypatch, bets_file, capsys):
+    check.bet("q", 0, 1)
+    assert capsys.readouterr().out.startswith(f"Your bets are kept in {bets_file}. The file is yours")
+    check.bet("r", 0, 1)
+    another_process(monkeypatch)
+    check.settle("q", 1)
+    assert "kept in" not in capsys.readouterr().out
+    assert json.loads(bets_file.read_text()).keys() == {"q", "r"}
+    assert [path for path in bets_file.parent.iterdir() if not path.name.startswith(".")] == [bets_file]
+
+
+def test_a_file_of_ones_own(tmp_path, monkeypatch, bets_file, capsys):
     monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "mine" / "jane.json"))
     check.bet("q", 0, 1)
     assert json.loads((tmp_path / "mine" / "jane.json").read_text()) == {"q": {"low": 0.0, "high": 1.0}}
-    assert not bets_file.exists()
+    assert not bets_file.exists() and "kept in" not in capsys.readouterr().out  # whoever named it knows
+
+
+def test_a_folder_that_cannot_be_written_sends_bets_to_the_cache_and_says_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()  # no folder, so that even root cannot write into it
+    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "file" / "jane.json"))
+    check.bet("q", 0, 1)
+    check.bet("r", 0, 1)
+    out = capsys.readouterr().out
+    assert out.count(f"{tmp_path / 'file'} cannot be written, so your bets are kept in {tmp_path / 'cache'}") == 1
+    another_process(monkeypatch)
+    assert check.settle("q", 1) and check.bets().index.tolist() == ["q", "r"]
+    assert MODULE.read_bets(tmp_path / "cache" / "jane.json").keys() == {"q", "r"}
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="here everything can be written")
+def test_a_read_only_folder_sends_bets_to_the_cache(tmp_path, bets_file):
+    bets_file.parent.chmod(0o555)
+    check.bet("q", 0, 1)
+    assert not bets_file.exists() and MODULE.bets_file() == tmp_path / "cache" / "bets.json"
 
 
 def test_bets_of_several_processes_are_all_kept(tmp_path):
@@ -93,10 +128,10 @@ def test_settling_needs_a_bet_and_a_finite_number():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b'{"q": {"low"', b"\xff\xfe", b"[1, 2]", b'{"q": 3}', b'{"q": {"low": 1}}', b"null"]
+    "body",
+    [b"", b'{"q": {"low"', b"\xff\xfe", b"[1, 2]", b'{"q": 3}', b'{"q": {"low": 1}}', b'{"q": {"low": [], "high": 1}}'],
 )
 def test_a_damaged_file_is_told_and_replaced(bets_file, capsys, body):
-    bets_file.parent.mkdir()
     bets_file.write_bytes(body)
     check.bet("new", 0, 1)
     assert f"{bets_file}: not a readable list of bets" in capsys.readouterr().out
@@ -106,6 +141,7 @@ def test_a_damaged_file_is_told_and_replaced(bets_file, capsys, body):
 
 def test_a_cache_that_cannot_be_written_keeps_the_bet_for_the_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "file" / "bets.json"))
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "file" / "cache"))
     check.bet("q", 0, 1)
     assert "kept for this run only (" in capsys.readouterr().out

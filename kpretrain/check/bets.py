@@ -1,8 +1,9 @@
-"""Bets on experiments, kept in a file until the end of the course."""
+"""Bets on experiments, kept in a file that belongs to the reader until the end of the course."""
 
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,67 @@ from filelock import FileLock
 from .. import files
 
 _bets_in_memory = {}  # those that could not be written
+_told = set()  # files that the reader was told of
 
 
 def bets_file():
-    """Return the path of the file that keeps the bets.
+    """Return the path of the file that keeps the bets: `$KPRETRAIN_BETS`, or `bets.json` in the notebook's folder.
+
+    Where nothing can be written there, it is the file of that name in the user's cache folder.
 
     Examples
     --------
     >>> bets_file().name
     'bets.json'
     """
-    named = os.environ.get("KPRETRAIN_BETS")
-    return Path(named).expanduser() if named else files.cache_folder() / "bets.json"
+    own = _own_file()
+    return own if _can_be_written(own.parent) else files.cache_folder() / own.name
+
+
+def _own_file():
+    return Path(os.environ.get("KPRETRAIN_BETS") or "bets.json").expanduser().absolute()
+
+
+def _can_be_written(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def read_bets(path):
+    """Return the bets in a file: a dict of question to dict with `low`, `high` and, once settled, `measured`.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything else.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "jane.json")
+    ...     _ = path.write_text('{"Points gained": {"low": 5, "high": 20, "measured": 12}}')
+    ...     read_bets(path)
+    {'Points gained': {'low': 5.0, 'high': 20.0, 'measured': 12.0}}
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf8")).items()
+        whole = {question: dict(entry, low=entry["low"], high=entry["high"]) for question, entry in entries}
+        return {question: {key: float(value) for key, value in entry.items()} for question, entry in whole.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: not a readable list of bets ({error!r}).") from error
 
 
 def _stored_bets():
     path = bets_file()
     try:
-        entries = json.loads(path.read_text(encoding="utf8")).items()
-        return {question: dict(entry, low=entry["low"], high=entry["high"]) for question, entry in entries}
+        return read_bets(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}  # none yet
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # bets are not worth an error
+    except (OSError, ValueError):  # bets are not worth an error
         print(f"{path}: not a readable list of bets; the next bet replaces the file.")
         return {}
 
@@ -43,22 +83,35 @@ def _read_bets():
 
 def _write_bet(question, entry):
     path = bets_file()
+    new = not path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two notebooks may bet at once: each takes the other's bets along.
-        with FileLock(f"{path}.lock", timeout=10), files.replacing(path) as temporary:
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=10), files.replacing(path) as temporary:
             temporary.write_text(json.dumps(_stored_bets() | {question: entry}, indent=1), encoding="utf8")
         _bets_in_memory.pop(question, None)
+        _tell(path, new)
     except OSError as error:
         _bets_in_memory[question] = entry
         print(f"{path}: the bet is kept for this run only ({error.strerror or error}).")
 
 
+def _tell(path, new):
+    """Say once where the bets are, unless the reader has named the file and it is there."""
+    own = _own_file()
+    if path != own and path not in _told:
+        print(f"{own.parent} cannot be written, so your bets are kept in {path}.")
+    elif path == own and new and not os.environ.get("KPRETRAIN_BETS"):
+        print(f"Your bets are kept in {path}. The file is yours, to keep or to hand in.")
+    _told.add(path)
+
+
 def bet(question, low, high):
     """Place a bet before an experiment: the interval in which you are 80 % sure the answer lies.
 
-    Bets are kept in the file that `$KPRETRAIN_BETS` names, which a student may own and hand in, or else in `bets.json`
-    in the user's cache folder, so that the end of the course can show how well calibrated they were.
+    Bets are kept in `bets.json` in the notebook's folder, or in the file that `$KPRETRAIN_BETS` names. The reader owns
+    it and may hand it in; the end of the course shows from it how well calibrated the bets were. The first bet tells
+    its path.
 
     Parameters
     ----------
@@ -134,9 +187,20 @@ def bets():
     >>> kp.check.bets().loc["Seconds of an epoch", "inside"]
     'open'
     """
+    return bets_table(_read_bets())
+
+
+def bets_table(entries):
+    """Return bets, as `read_bets` gives them, as the table of `bets`.
+
+    Examples
+    --------
+    >>> bets_table({"Points gained": {"low": 5, "high": 20, "measured": 22.2}})["inside"].tolist()
+    ['no']
+    """
     import pandas as pd
 
-    table = pd.DataFrame.from_dict(_read_bets(), orient="index", columns=["low", "high", "measured"], dtype=float)
+    table = pd.DataFrame.from_dict(entries, orient="index", columns=["low", "high", "measured"], dtype=float)
     inside = table["measured"].between(table["low"], table["high"])
     table["inside"] = np.where(table["measured"].isna(), "open", np.where(inside, "yes", "no"))
     return table.rename_axis("question")

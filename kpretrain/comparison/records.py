@@ -171,7 +171,9 @@ def pool(comparisons):
     """
     first, *others = comparisons
     names = [c.facts.get("file") or f"comparison {number}" for number, c in enumerate(comparisons, 1)]
-    names = [Path(name).name if name != "the record" else f"record {k}" for k, name in enumerate(names, 1)]
+    names = [name if name != "the record" else f"record {k}" for k, name in enumerate(names, 1)]
+    short = [Path(name).name for name in names]  # unless all students gave their file the same name
+    names = short if len(set(short)) == len(set(names)) else ["/".join(Path(name).parts[-2:]) for name in names]
     facts, prints = dict(first.facts), dict(first.facts.get("fingerprints", {}))
     for name, other in zip(names[1:], others, strict=True):
         for key in ("against", "test_rows"):

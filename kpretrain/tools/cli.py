@@ -1,4 +1,4 @@
-"""The command line: python -m kpretrain run | doctor | compare | choose | ship | copy | record | results | links."""
+"""The command line: python -m kpretrain run | doctor | compare | choose | ship | copy | pack | pool | record ..."""
 
 import _thread
 import argparse
@@ -134,6 +134,20 @@ def _copy(folder):
     from . import copy
 
     copy.copy(folder)
+    return 0
+
+
+def _pack(out, data):
+    from . import pack
+
+    pack.pack(out, data.split(",") if data else ())
+    return 0
+
+
+def _pool(**options):
+    from . import pool
+
+    pool.pool(**options)
     return 0
 
 
@@ -290,6 +304,25 @@ def _parser():
         "that is there already and differs stays as it is, and is named: to have the course's, move yours away first.",
     )
     option("folder", metavar="DIR", help="the folder; it is made where it is missing")
+
+    option = add(
+        _pack,
+        "make a folder that brings the course to machines without a network",
+        "Write DIR with the course, the wheels of all packages that it needs, and a script that sets it up and opens "
+        "it. It is for machines of this kind with this Python, and holds about 1 GB.",
+    )
+    option("--out", default="course-pack", metavar="DIR", help="a new folder (default: course-pack)")
+    text = "data sets that go along; without, the embedded ones serve"
+    option("--data", metavar="mnist,hymenoptera", help=text)
+
+    option = add(
+        _pool,
+        "pool what a class has handed in: its records and its bets",
+        "Pool the records of a class, each of draws of its own, into one curve for each experiment, tell how often the "
+        "bets held, and write DIR/index.html and DIR/pool.json. A file that cannot be used is named and left out.",
+    )
+    option("paths", nargs="+", metavar="RECORDS", help="JSON files, or folders of them")
+    option("--out", default="class", metavar="DIR", help="the page's folder (default: class)")
 
     option = add(
         _record,

@@ -1,0 +1,193 @@
+"""What a class has handed in, as one page: the curves of all its draws, and how often its bets held."""
+
+import json
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import results
+from ..check.bets import bets_table, read_bets
+from ..comparison import Comparison
+from ..words import as_markdown, count, listed
+from . import page
+
+# What records of one experiment share. Others become a curve of their own; `merge` may still refuse, and says why.
+_SAME_COMPARISON = (
+    "against",
+    "test_rows",
+    "settings",
+    "versions",
+)  # settings hold a key of the rows, wherever they lie
+_SAME_SCORES = ("name", "title", "unit", "settings", "profile", "keras", "backend", "data")
+_COMMAND = "python -m kpretrain pool"
+
+
+def pool(paths, out="class"):
+    """Pool records and bets, print what was found, and write `index.html` and `pool.json`.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        JSON files, and folders whose JSON files are all taken: records, as `Comparison.save` and `kp.results.save`
+        write them, and files of bets. Records of one experiment become one curve. What cannot be used or does not fit,
+        such as a second record with the same seed, is named and left out.
+    out : path
+        The folder for the page. What it holds already is not read.
+
+    Returns
+    -------
+    dict
+        What `pool.json` holds: `records` (pooled ones, which `Comparison.load` takes), `bets` (rows of reader,
+        question, low, high, measured, inside) and `left_out` (file -> reason).
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path does not exist.
+    ValueError
+        If nothing can be used.
+    """
+    out, groups, bets, left = Path(out), {}, [], {}
+    for name, path in _files([Path(path) for path in paths], out.resolve()):
+        try:
+            key, found = _read(path)
+        except Exception as error:  # whatever is wrong with one file, the others count
+            left[name] = " ".join(str(error).split())
+            continue
+        if key:
+            groups.setdefault(key, {})[name] = found
+        else:
+            bets.append(found.assign(reader=name))
+    if not groups and not bets:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left.items())
+        raise ValueError(f"There is no record and no file of bets in {listed(paths)}. {why}")
+    pooled = sorted((_pool(group, left) for group in groups.values()), key=lambda pair: -pair[1])
+    cards, bets = _curves(pooled), pd.concat(bets) if bets else pd.DataFrame()
+    if not bets.empty:
+        cards.append(_bets_card(bets))
+    if left:
+        lines = "\n".join(f"- {name}: {why}" for name, why in left.items())
+        cards.append({"title": "Left out", "note": count(len(left), "file"), "markdown": lines})
+    records = [
+        found.record(name="class", command=_COMMAND) if isinstance(found, Comparison) else found for found, _ in pooled
+    ]
+    kept = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
+    out.mkdir(parents=True, exist_ok=True)
+    cards = [card | {"id": f"part-{number}", "heading": ""} for number, card in enumerate(cards)]
+    (out / "index.html").write_text(page.render_page("What the class found", [], cards), encoding="utf8")
+    (out / "pool.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf8")
+    print(*(f"{card['title']}: {card['note']}" for card in cards), sep="\n")
+    print(*(f"- {name}: {why}" for name, why in left.items()), f"The page: {out / 'index.html'}", sep="\n")
+    return kept
+
+
+def _files(paths, out):
+    """Yield (name, path) of each JSON file: the name is the path from the folder that was given."""
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file or folder.")
+        for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+            name = file.relative_to(path) if path.is_dir() else file
+            if out not in file.resolve().parents and not any(part.startswith(".") for part in name.parts[:-1]):
+                yield name.as_posix(), file
+
+
+def _read(path):
+    """What a file holds: (what it must share with others, a Comparison or a record), or (None, a table of bets)."""
+    content = json.loads(path.read_text(encoding="utf8"))
+    if not isinstance(content, dict) or "scores" not in content:
+        if (bets := bets_table(read_bets(path))).empty:
+            raise ValueError("it is empty.")
+        return None, bets.reset_index()
+    if content.get("kind") == "comparison":
+        shared, found = _SAME_COMPARISON, Comparison.load(path)
+    elif "seed" not in content:
+        raise ValueError("the record is pooled already; those of single runs are needed.")
+    else:
+        shared, found = _SAME_SCORES, content
+        results.table(results.merge([content], ""))  # or it is damaged
+    return json.dumps([content.get(key) for key in shared], sort_keys=True), found
+
+
+def _pool(group, left):
+    """Pool what records hold (name -> Comparison or record) one by one: (the pooled one, how many are in it)."""
+    taken, merged = [], None
+    for name, found in group.items():
+        try:
+            merged = _merge([*taken, found])
+            taken.append(found)
+        except ValueError as error:
+            left[name] = str(error)
+    return merged, len(taken)
+
+
+def _merge(found):
+    if isinstance(found[0], Comparison):
+        return found[0].merge(*found[1:])
+    # A class has several machines, as `Comparison.merge` allows, too.
+    mixed = {key: "; ".join(sorted({record[key] for record in found})) for key in ("python", "machine")}
+    return results.merge([record | mixed for record in found], _COMMAND)
+
+
+def _curves(pooled):
+    """A card for each experiment. One that differs in its settings only from an earlier one says in which."""
+    cards, first = [], {}
+    for found, files in pooled:
+        if not isinstance(found, Comparison):
+            table = as_markdown(results.table(found).reset_index())
+            cards.append({"title": found["title"], "note": count(files, "record"), "markdown": table})
+            continue
+        data, draws = ", ".join(found.facts.get("data", ["data"])), found.table()["seed"].nunique()
+        lines = found.verdict().splitlines()
+        if data in first:
+            found.facts["file"] = "this curve"
+            try:
+                first[data].merge(found)
+            except ValueError as error:
+                lines.append(f"A curve of its own: {error}")
+        first.setdefault(data, found).facts["file"] = "the first curve"
+        figure = Figure(figsize=(7.4, 4), layout="constrained")
+        found.plot(figure.subplots())
+        title = textwrap.shorten(f"{data}: {', '.join(found.arms)}", 80, placeholder=" …")
+        card = {"title": title, "note": f"{count(draws, 'draw')} of {count(files, 'record')}"}
+        card["markdown"] = "\n".join([*(f"- {line}" for line in lines), "", found.markdown_table()])
+        alt = "Accuracy on the test rows against labels per class, a curve for each arm, from all draws of the class."
+        cards.append(card | {"figures": [page.picture(figure, alt)]})
+    return cards
+
+
+def _bets_card(bets):
+    """How often bets held: of all readers, of each question, of each reader."""
+    settled = bets[bets["inside"] != "open"].assign(held=lambda rows: 100.0 * (rows["inside"] == "yes"))
+    readers, held = settled.groupby("reader")["held"].mean(), settled["held"]
+    note = f"{count(len(bets), 'bet')} of {count(bets['reader'].nunique(), 'reader')}, {len(settled):,} of them settled"
+    card = {"title": "Bets", "note": note, "markdown": "No bet is settled yet."}
+    if settled.empty:
+        return card
+    questions = settled.groupby("question", sort=False).agg(
+        {"held": ["size", "mean"], "low": "median", "high": "median", "measured": "median"}
+    )
+    questions.columns = ["bets", "held, %", "low (median)", "high (median)", "measured (median)"]
+    figure = Figure(figsize=(7.4, 1.2 + 0.3 * len(questions)), layout="constrained")
+    axis = figure.subplots()
+    axis.barh(range(len(questions)), questions["held, %"], color="#0072b2")
+    names = [textwrap.shorten(str(name), 60, placeholder=" …").replace("$", r"\$") for name in questions.index]
+    axis.set_yticks(range(len(questions)), names)
+    axis.axvline(80, color="#4d4d4d", linestyle="--")
+    axis.set(xlim=(0, 100), xlabel="bets that held, %; the dashed line is 80 %")
+    axis.invert_yaxis()
+    by_reader = settled.groupby("reader")["held"].agg(bets="size", **{"held, %": "mean"}).reset_index()
+    said = (
+        f"{held.mean():.0f} % of the settled bets held. Each was an interval in which its reader was 80 % sure, so "
+        f"four in five should. Below that {'is' if (below := (readers < 80).sum()) == 1 else 'are'} "
+        f"{below} of {count(len(readers), 'reader')}."
+    )
+    tables = [as_markdown(table.map(_short)) for table in (questions.reset_index(), by_reader)]
+    alt = "The share of bets that held, a bar for each question, beside the 80 % that well-placed bets reach."
+    return card | {"markdown": "\n\n".join([said, *tables]), "figures": [page.picture(figure, alt)]}
+
+
+def _short(cell):
+    return f"{cell:.4g}" if isinstance(cell, float) else " ".join(str(cell).split())
