@@ -92,13 +92,19 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     return announce(replace(dataset, near_duplicates=near))
 
 
+def _parts(path):
+    """What paths are sorted by, so that every system draws the same rows: Windows would disregard capital letters."""
+    return path.parts
+
+
 def _subfolders(folder):
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted((path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=_parts)
 
 
 def _images(folder):
     """Paths of all image files under a folder, in order, without hidden ones."""
-    inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS)
+    found = sorted(folder.rglob("*"), key=_parts)
+    inside = (path.relative_to(folder) for path in found if path.suffix.lower() in IMAGE_ENDINGS)
     return [str(folder / path) for path in inside if not any(name.startswith(".") for name in path.parts)]
 
 

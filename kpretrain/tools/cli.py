@@ -30,6 +30,7 @@ def main(arguments=None):
     All links agree with pyproject.toml.
     0
     """
+    _write_what_can_be()
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     command = options.pop("command", None)
@@ -48,6 +49,13 @@ def main(arguments=None):
         return _mend(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _write_what_can_be():
+    """Let a question mark stand for a sign that a pipe or a file cannot hold: on Windows those are not in UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in a notebook
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager
