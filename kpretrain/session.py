@@ -260,7 +260,7 @@ def peak_memory():
     """
     status = Path("/proc/self/status")
     if status.is_file():  # Linux, where getrusage counts what the parent held when it started this process
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text()).group(1)) * 1024 / 1e9
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf8")).group(1)) * 1024 / 1e9
     try:
         import resource
     except ImportError:  # Windows

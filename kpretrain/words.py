@@ -1,5 +1,9 @@
 """Numbers, durations and tables in words, as sentences, reports and progress lines use them."""
 
+import os
+import shlex
+import subprocess
+
 FEW_TEST_ROWS = 30
 
 
@@ -12,6 +16,17 @@ def count(number, what):
     ('1 row', '2,000 rows')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def quoted(word):
+    """Return a word of a command as this system's shell takes it.
+
+    Examples
+    --------
+    >>> quoted("reviews.csv")
+    'reviews.csv'
+    """
+    return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
 
 
 def labels(number):

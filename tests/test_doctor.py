@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from kpretrain.paths import ROOT
-from kpretrain.tools import doctor
+from kpretrain.tools import chapters, doctor
 from kpretrain.tools.cli import main
 
 
@@ -127,3 +129,49 @@ def test_what_is_missing_is_installed_and_what_will_do_is_kept(tmp_path, monkeyp
     assert commands[1][5:] == ["tensorflow>=2.21", *kept[1:]]
     versions["tensorflow"] = "2.21.0"
     assert main(["doctor", "--install"]) == 0 and len(commands) == 2  # nothing is missing: nobody is asked
+
+
+def test_chapters_that_lack_a_package_are_named(monkeypatch, capsys):
+    """As on Windows, where there is no tensorflow-text: all else is ready, and two chapters are not."""
+    absent = {"tensorflow_text", "dask"}
+    monkeypatch.setattr(chapters, "there", lambda name: name not in absent)
+    monkeypatch.setattr(doctor, "there", chapters.there)
+    monkeypatch.setattr(doctor, "_packages", lambda: [])
+    monkeypatch.setattr(doctor, "_smoke_test", lambda: doctor.Check("ok", "not tried"))
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Windows")
+    assert doctor.report() == 0
+    told = capsys.readouterr().out
+    assert "[note] chapters 10, 11 cannot run to the end: tensorflow_text is not installed" in told
+    assert "it does not exist for Windows" in told
+    assert "[note] chapter 16 leaves out what needs dask" in told
+    assert "Ready for 15 of 17 chapters. Next: python -m kpretrain run --only 00,01,02,03,04,05,06,07,08,09,12" in told
+    absent.clear()
+    assert doctor.report() == 0
+    told = capsys.readouterr().out
+    assert "chapter" not in told and "\nReady. Next: python -m kpretrain run\n" in told
+
+
+def test_chapters_too_large_for_the_memory_are_named(monkeypatch):
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=int(3.6e9)))
+    check = doctor._memory()
+    large = [one.number for one in chapters.chapters() if one.memory > 3.6]
+    assert check.status == "note" and "3.6 GB of memory" in check.text
+    assert large and f"fast profile in chapter{'s' * (len(large) > 1)} {', '.join(large)}" in check.mend
+
+
+def test_what_a_chapter_imports_is_read_from_its_code(tmp_path):
+    cells = [
+        "import numpy.linalg as la",
+        "if True:\n    !pip list\n    import dask",
+        "from . import x\nfrom PIL import Image",
+    ]
+    cells += ["reader = keras_hub.models.BertTextClassifierPreprocessor"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.cells.append(nbformat.v4.new_code_cell("import google.colab", metadata={"tags": ["setup"]}))
+    notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="peak memory 2.5 GB")]
+    nbformat.write(notebook, tmp_path / "07_x.ipynb")
+    (found,) = chapters.chapters(tmp_path)
+    assert (found.number, found.modules) == ("07", {"numpy", "PIL", "tensorflow_text"})
+    assert (found.optional, found.memory) == ({"dask"}, 2.5)

@@ -76,7 +76,7 @@ def _read_docstrings(packages):
     files = [
         (LIBRARIES[name], path.relative_to(folder.parent).as_posix(), path)
         for name, folder in packages.items()
-        for path in sorted(folder.rglob("*.py"))
+        for path in sorted(folder.rglob("*.py"), key=lambda path: path.parts)  # Windows would disregard capital letters
         if "tests" not in path.parts
     ]
     parsed = Parallel(n_jobs=-1, batch_size=200)(delayed(_parse_file)(*file) for file in files)

@@ -101,15 +101,21 @@ def _hidden(name):
     return name.startswith(".") or name == "__MACOSX"  # what macOS adds to an archive
 
 
+def _parts(path):
+    """What paths are sorted by, so that every system draws the same rows: Windows would disregard capital letters."""
+    return path.parts
+
+
 def _subfolders(folder):
     above = {folder.resolve(), *folder.resolve().parents}  # where a link leads in a circle
     folders = (path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
-    return sorted(path for path in folders if path.resolve() not in above)
+    return sorted((path for path in folders if path.resolve() not in above), key=_parts)
 
 
 def _images(folder):
     """Paths of all image files under a folder, in order, without hidden ones."""
-    inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS)
+    found = sorted(folder.rglob("*"), key=_parts)
+    inside = (path.relative_to(folder) for path in found if path.suffix.lower() in IMAGE_ENDINGS)
     found = [str(folder / path) for path in inside if not any(map(_hidden, path.parts))]
     for path in found:
         if path.encode(errors="replace").decode() != path:

@@ -1,12 +1,11 @@
 """Which backbone for your own data? All that are at hand, ranked by a few labelled rows; nothing is trained."""
 
-import shlex
 from pathlib import Path
 
 import numpy as np
 
 from .. import session
-from ..words import listed, per_class, span
+from ..words import listed, per_class, quoted, span
 from . import own
 
 _SHOWN = {"kNN": "{:.1f}", "LogME": "{:.3f}", "H-score": "{:.2f}", "probe": "{:.1f}", "seconds": "{:.1f}"}
@@ -60,8 +59,8 @@ def run(path, *, text=None, label=None, group=None, encoding=None, rows=500):
     print(advice(table))
     takes = [name for name in table.index if name in ("resnet_cifar10", "bert_docstrings", *backbones.kept(kind))]
     named = {"text": text, "label": label, "group": group, "encoding": encoding}
-    columns = "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if value)
-    command = f"python -m kpretrain compare {shlex.quote(str(path))}{columns} --encoder {takes[0]}"
+    columns = "".join(f" --{name} {quoted(value)}" for name, value in named.items() if value)
+    command = f"python -m kpretrain compare {quoted(str(path))}{columns} --encoder {takes[0]}"
     print(f"Next, in full and on test rows: {command}")
     return table
 

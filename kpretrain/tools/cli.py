@@ -32,6 +32,7 @@ def main(arguments=None):
     All links agree with pyproject.toml.
     0
     """
+    _write_what_can_be()
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     command = options.pop("command", None)
@@ -56,6 +57,13 @@ def _once(*_):
     """Heed the first Ctrl-C, and let the second end the process at once, whatever it is in."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def _write_what_can_be():
+    """Let a question mark stand for a sign that a pipe or a file cannot hold: on Windows those are not in UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in a notebook
+            stream.reconfigure(errors="replace")
 
 
 @contextlib.contextmanager

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from ..paths import ROOT
 from ..session import version
+from .chapters import chapters, there
 
 PYTHON_FROM, PYTHON_BELOW = (3, 11), (3, 14)  # as in pyproject.toml, which an older Python could not read
-MEMORY_NEEDED = 3.0  # GB, what the largest notebook takes in the full profile
 DISK_NEEDED = 1.0  # GB, for data and cached features
 SMOKE_SECONDS = 180
 SMOKE_TEST = """
@@ -77,7 +77,10 @@ def report():
         print(check, flush=True)
         failed += check.status == "fail"
     if not failed:
-        print("\nReady. Next: python -m kpretrain run")
+        found = chapters(ROOT / "notebooks")
+        left = [chapter.number for chapter in found if not chapter.missing()]
+        only = "" if len(left) == len(found) else f" for {len(left)} of {len(found)} chapters"
+        print(f"\nReady{only}. Next: python -m kpretrain run{only and ' --only ' + ','.join(left)}")
         return 0
     print(f"\nNot ready: {failed} to mend.")
     if (requirements := ROOT / "requirements.txt").is_file():
@@ -159,6 +162,7 @@ def checks(smoke=True):
     yield from _cache()
     found = list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     yield _judged(found, f"{len(found) or 'no'} notebooks in {ROOT / 'notebooks'}", CLONE)
+    yield from _chapters()
     yield from _data()
     if smoke:
         yield _smoke_test()
@@ -218,16 +222,38 @@ def _processor():
 
 def _memory():
     """Look at this machine's memory, or at the container's limit where that is lower."""
-    needs = f"the full profile takes up to {MEMORY_NEEDED:g} GB"
+    found = chapters(ROOT / "notebooks")
+    needs = f"the full profile took up to {max([one.memory for one in found], default=0.0):g} GB"
     try:
         import psutil
     except ImportError:
         return Check("note", f"memory unknown, since psutil is not installed ({needs})")
     memory, limit = psutil.virtual_memory().total, Path("/sys/fs/cgroup/memory.max")
-    limit = limit.read_text().strip() if limit.is_file() else "max"
+    limit = limit.read_text(encoding="utf8").strip() if limit.is_file() else "max"
     memory = min(memory, int(limit)) if limit.isdecimal() else memory
-    mend = "stay with the fast profile and close other programs"
-    return _judged(memory >= MEMORY_NEEDED * 1e9, f"{memory / 1e9:.1f} GB of memory ({needs})", mend, "note")
+    large = [one.number for one in found if one.memory * 1e9 > memory]
+    mend = f"stay with the fast profile in {_named(large)}, and close other programs"
+    return _judged(not large, f"{memory / 1e9:.1f} GB of memory ({needs})", mend, "note")
+
+
+def _chapters():
+    """Say which chapters do not run here, or leave something out, and for want of what: a line for each package."""
+    found = chapters(ROOT / "notebooks")
+    for module in sorted({name for one in found for name in one.missing()}):
+        lacking = [one.number for one in found if module in one.missing()]
+        if len(lacking) < len(found):  # or a line above has said that the course cannot run without it
+            windows = module == "tensorflow_text" and platform.system() == "Windows"
+            mend = "it does not exist for Windows; Colab and WSL have it" if windows else ""
+            yield Check("note", f"{_named(lacking)} cannot run to the end: {module} is not installed", mend)
+    for module in sorted({name for one in found for name in one.optional if not there(name)}):
+        leaving = [one.number for one in found if module in one.optional]
+        text = f"{_named(leaving)} leaves out what needs {module}, which is not installed"
+        yield Check("note", text, f'in a clone: {PIP} install -e ".[scale]"')
+
+
+def _named(numbers):
+    """Return "chapter 16", or "chapters 10, 11"."""
+    return f"chapter{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
 
 
 def nearest(folder):

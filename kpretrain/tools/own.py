@@ -1,6 +1,5 @@
 """Your own data, one call: a folder of images or a table of texts in, draws while there is time, an answer out."""
 
-import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from .. import data, files, session
 from ..comparison import arms as standard
 from ..comparison import compare, label_sizes
-from ..words import duration, per_class
+from ..words import duration, per_class, quoted
 from . import answer
 from .doctor import must_write
 
@@ -110,7 +109,7 @@ def run(
     asked, beware = encoder or _PUBLIC[kind], ""
     if encoder is None and backbones.public(asked, instead=_SHIPPED[kind]) == str(presets.FOLDER / _SHIPPED[kind]):
         encoder = _SHIPPED[kind]
-        command = f"python -m kpretrain compare {shlex.quote(str(path))} --encoder {asked}"
+        command = f"python -m kpretrain compare {quoted(str(path))} --encoder {asked}"
         beware = f"This speaks of {encoder}, a small stand-in. Where the network is up, `{command}` asks real weights."
     encoder = encoder or asked
     arms, left_out = _arms(kind, dataset, encoder, updates, tune)
@@ -121,8 +120,8 @@ def run(
     if not draws:
         raise KeyboardInterrupt
     comparison = compare(arms, dataset, chosen, range(draws), folder=folder, progress=False)
-    words = ["python -m kpretrain compare", shlex.quote(str(path)), f"--encoder {shlex.quote(str(encoder))}"]
-    words += [f"--{name} {shlex.quote(value)}" for name, value in columns_named.items()]
+    words = ["python -m kpretrain compare", quoted(str(path)), f"--encoder {quoted(str(encoder))}"]
+    words += [f"--{name} {quoted(value)}" for name, value in columns_named.items()]
     words += ["--tune"] * tune
     words += [f"--labels {','.join(map(str, chosen))} --seeds {draws} --updates {updates} --minutes 0"]
     command = " ".join(words)

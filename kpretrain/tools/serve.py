@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -129,6 +130,7 @@ class Service(ThreadingHTTPServer):
     """
 
     daemon_threads, request_queue_size = True, 64
+    allow_reuse_address = os.name != "nt"  # on Windows two services could take the same port
 
     def __init__(self, network, port=8000, host="127.0.0.1"):
         self.network, self.free = network, threading.BoundedSemaphore(AT_ONCE)

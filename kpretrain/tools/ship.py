@@ -115,7 +115,7 @@ def cpu():
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return f"{platform.machine()} ({platform.system()}); its instructions for int8 are not known here"
-    words = set(info.read_text(errors="replace").split())
+    words = set(info.read_text(encoding="utf8", errors="replace").split())
     have, lack = ([flag for flag in FLAGS[:4] if (flag in words) is told] for told in (True, False))
     have += [flag for flag in FLAGS[4:] if flag in words]
     return f"{platform.machine()}; has {', '.join(have) or 'none'}; lacks {', '.join(lack) or 'none'} (for int8)"

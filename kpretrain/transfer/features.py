@@ -135,6 +135,9 @@ def _keep(path, features):
             np.save(file, features, allow_pickle=False)
         return _read(path)
     except OSError as error:
+        # Another process may have been quicker; Windows replaces no file that somebody has mapped.
+        if (kept := _read(path)) is not None:
+            return kept
         print(
             f"{path.parent}: the cache cannot be written ({error.strerror}), so these features will be computed "
             "again next time. Set KPRETRAIN_CACHE to a folder that can."
