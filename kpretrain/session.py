@@ -196,6 +196,10 @@ def profile(*, fast, full):
 def setup(seed=0):
     """Start a notebook: load the backend quietly, seed it, and print what runs.
 
+    Once kpretrain is imported, TensorFlow starts quietly, even without `setup`. What it writes while a script imports
+    Keras or TensorFlow before kpretrain cannot be held back: it is written by then, and how much TensorFlow tells later
+    is fixed. Import kpretrain first, or set `TF_CPP_MIN_LOG_LEVEL=3`, which leaves a few of these lines.
+
     Parameters
     ----------
     seed : int
@@ -218,7 +222,6 @@ def setup(seed=0):
             raise ValueError(f"KPRETRAIN_SEED is {value!r}; set it to a whole number from 0, or unset it.")
         seed = int(value)
     _state.update(started=time.perf_counter(), seed=seed)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     reuse_memory()
     with quiet():
         import keras
