@@ -93,7 +93,12 @@ class Notebook:
         for name in names:
             self.page.get_by_role("menuitem", name=name, exact=True).click()
 
-    def run_all(self, seconds=600):
+    def shut_down(self):
+        """End the kernel, and wait until it has ended."""
+        self.menu("Kernel", "Shut Down Kernel")
+        self.page.wait_for_function("!jupyterapp.shell.currentWidget.sessionContext.session?.kernel")
+
+    def run_all(self, seconds=1800):
         """Clear all outputs, run all cells and wait until they have run, or one has failed."""
         self.menu("Edit", "Clear Outputs of All Cells")
         self.menu("Run", "Run All Cells")
