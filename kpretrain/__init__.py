@@ -13,6 +13,8 @@ files, fingerprint, words   caches and whole writes; keys of what is kept; numbe
 """
 
 import importlib
+import os
+import sys
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,32 @@ _FROM_MODULES = {
 }
 
 __all__ = [*_MODULES, *_WITHIN, *_FROM_MODULES]
+
+
+class _QuietStart:
+    """Where Python looks for modules: it has TensorFlow loaded within `session.quiet`, whoever imports it, and when.
+
+    From then on TensorFlow tells fatal errors only, unless `$TF_CPP_MIN_LOG_LEVEL` is set already.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+
+            def load_quietly(module):
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+                with importlib.import_module("kpretrain.session").quiet():
+                    load(module)
+
+            spec.loader.exec_module = load_quietly
+        return spec
+
+
+sys.meta_path.insert(0, _QuietStart())
 
 
 def __getattr__(name):

@@ -196,6 +196,10 @@ def profile(*, fast, full):
 def setup(seed=0):
     """Start a notebook: load the backend quietly, seed it, and print what runs.
 
+    Once kpretrain is imported, TensorFlow starts quietly, even without `setup`. What it writes while a script imports
+    Keras or TensorFlow before kpretrain cannot be held back: it is written by then, and how much TensorFlow tells later
+    is fixed. Import kpretrain first, or set `TF_CPP_MIN_LOG_LEVEL=3`, which leaves a few of these lines.
+
     Parameters
     ----------
     seed : int
@@ -224,7 +228,6 @@ def setup(seed=0):
         seed = int(value)
     _state.update(started=time.perf_counter(), seed=seed)
     _refuse_replaced()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     reuse_memory()
     with quiet():
         import keras

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -272,51 +271,6 @@ def test_a_notebook_that_was_not_run_is_linked_as_it_stands(tmp_path):
     assert 'href="../nb/01_b.ipynb"' in (tmp_path / "out" / "00_a.html").read_text()
     course.run(tmp_path / "nb", out=tmp_path / "out")
     assert 'href="01_b.html"' in (tmp_path / "out" / "00_a.html").read_text()
-
-
-@pytest.fixture
-def chromium():
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if shutil.which(name):
-            return name
-    pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
-
-
-MEASURE = """<!DOCTYPE html><body><script>
-const frame = document.createElement("iframe");
-frame.style = "border: 0; height: 800px; width: WIDTHpx";
-frame.onload = () => {  // after the images, since none of them is lazy
-  const page = frame.contentDocument;
-  const images = [...page.images];
-  document.body.innerHTML = "<pre>" + JSON.stringify({
-    scroll: page.documentElement.scrollWidth, inner: frame.contentWindow.innerWidth,
-    images: images.map((image) => [image.naturalWidth, image.getBoundingClientRect().right])}) + "</pre>";
-};
-frame.srcdoc = PAGE;
-document.body.append(frame);
-</script></body>"""
-
-
-@pytest.mark.parametrize("width", [360, 1200])
-def test_page_reads_well_in_a_browser(mixed, chromium, tmp_path, width):
-    # A frame has the width of a phone; a headless window can't be made that narrow.
-    page = json.dumps(mixed[2].replace('loading="lazy" decoding="async"', "")).replace("</", "<\\/")
-    (tmp_path / "measure.html").write_text(MEASURE.replace("WIDTH", str(width)).replace("PAGE", page))
-    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    flags += "--disable-sync --no-first-run --disable-dev-shm-usage --window-size=1400,1000 "
-    flags += "--virtual-time-budget=10000 --dump-dom"
-    command = [
-        chromium,
-        *flags.split(),
-        f"--user-data-dir={tmp_path / 'profile'}",
-        (tmp_path / "measure.html").as_uri(),
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    measured = json.loads(re.search(r"<pre>(\{.*?\})</pre>", dom).group(1))
-    assert measured["inner"] == width
-    assert measured["scroll"] <= width
-    assert len(measured["images"]) == 2
-    assert all(natural > 0 and right <= width for natural, right in measured["images"])
 
 
 def test_only_and_exit_code_zero(tmp_path, capsys):

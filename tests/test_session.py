@@ -14,7 +14,7 @@ def python(code, **environment):
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("KPRETRAIN_P", "KPRETRAIN_S"))}
     variables.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.run(
-        [sys.executable, "-c", code], env=variables | environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], env=variables | environment, capture_output=True, text=True, timeout=600
     )
 
 
@@ -89,6 +89,30 @@ def test_a_wrong_seed_is_named(monkeypatch):
         monkeypatch.setenv("KPRETRAIN_SEED", value)
         with pytest.raises(ValueError, match=f"KPRETRAIN_SEED is '{value}'; set it to a whole number"):
             session.setup()
+
+
+FIT = """
+digits = kp.data.load("digits")
+encoder = kp.presets.load("simclr_mnist")
+few = digits.train.x[:40], digits.train.y[:40]
+network = kp.FineTune(encoder, updates=2, random_state=0).fit(*few)
+print(network.score(*few), kp.Features(encoder).fit_transform(few[0]).shape)
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        ("import kpretrain as kp", FIT),  # without `setup`: Keras is loaded somewhere within
+        ("import kpretrain as kp; import keras; kp.setup()", ""),
+        ("import keras, os; os.write(2, b'loaded'); import kpretrain as kp; kp.setup()", ""),
+    ],
+)
+def test_a_script_is_quiet(start, rest):
+    """What TensorFlow writes while a script imports Keras before kpretrain is out of reach; nothing may follow that."""
+    run = python(f"{start}\n{rest}")
+    assert run.returncode == 0 and ("(40, 128)" if rest else "on tensorflow") in run.stdout, run
+    assert run.stderr.partition("loaded")[2 if "loaded" in start else 0] == ""
 
 
 QUIET = """

@@ -184,11 +184,11 @@ def report(comparison, dataset, answer, notes, command, seconds):
     """Return the report as one self-contained HTML page (str), which begins with the answer."""
     facts, table = comparison.facts, comparison.table()
     labels, draws = sorted(table["labels"].unique().tolist()), table["seed"].nunique()
-    figure = Figure(figsize=(7.4, 4), layout="constrained")
-    comparison.plot(figure.subplots())
-    drawn = page.picture(
-        figure, f"Accuracy on the test rows against labels per class, a curve for each arm. {_best(comparison)}"
-    )
+    wide, narrow = (Figure(figsize=size, layout="constrained") for size in ((7.4, 4), (3.7, 4.2)))
+    for figure in (wide, narrow):
+        comparison.plot(figure.subplots())
+    alt = f"Accuracy on the test rows against labels per class, a curve for each arm. {_best(comparison)}"
+    drawn = page.picture(wide, alt, narrow)
     arms = [name for name in comparison.against if "scratch" in comparison.against[name]]
     saved = [comparison.labels_saved(arm).assign(arm=arm)[["arm", "labels", "needed", "low", "high"]] for arm in arms]
     several = len(labels) > 1

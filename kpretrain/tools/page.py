@@ -26,13 +26,22 @@ _COLOURS = HtmlFormatter().get_style_defs(".highlight")  # of the code in a note
 _markdown = mistune.create_markdown(renderer=_SafeRenderer(escape=True), plugins=["table", "strikethrough"])
 
 
-def picture(figure, alt):
+def picture(figure, alt, narrow=None):
     """Return a matplotlib figure as a dict for a card's `figures`.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    alt : str
+        The alternative text.
+    narrow : matplotlib.figure.Figure, default=None
+        The same, drawn for a phone, where the writing in a wide figure is too small to read.
 
     Returns
     -------
     dict
-        `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown).
+        `source` (a data URI with a PNG of twice the size shown), `alt`, `width`, `height` (pixels shown), and `narrow`
+        (the first, third and fourth of these, or None).
 
     Examples
     --------
@@ -41,11 +50,15 @@ def picture(figure, alt):
     >>> made["width"], made["height"], made["source"][:22]
     (400, 300, 'data:image/png;base64,')
     """
+    return _drawn(figure) | {"alt": alt, "narrow": narrow and _drawn(narrow)}
+
+
+def _drawn(figure):
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=200)
     width, height = (round(100 * inches) for inches in figure.get_size_inches())
     source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return {"source": source, "alt": alt, "width": width, "height": height}
+    return {"source": source, "width": width, "height": height}
 
 
 def render_page(title, facts, cards, intro=""):
