@@ -59,7 +59,9 @@ def test_every_kp_name_in_the_readmes_exists(name):
         assert hasattr(getattr(kpretrain, part), function), f"kp.{part}.{function}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "notebooks/README.md", "data/README.md", "data/results/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", "notebooks/README.md", "data/README.md", "data/results/README.md"]
+)
 def test_local_links_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf8")
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):

@@ -12,7 +12,7 @@ from . import hero
 
 PICTURE = results.FOLDER / "hero.png"
 TABLES = "data/results/README.md"
-READMES = {"en": "README.md"}
+READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
 _MARKS = ("<!-- {}: rendered by `python -m kpretrain results --write` -->", "<!-- end of {} -->")
 _COLUMNS = {
     "en": "notebook, pretrained arm, its best rival, labels per class, gain in points (95 %), so it, "
@@ -118,7 +118,7 @@ def pages(folder=results.FOLDER):
     Examples
     --------
     >>> list(pages())
-    ['data/results/README.md', 'README.md']
+    ['data/results/README.md', 'README.md', 'README.zh-CN.md']
     """
     found = {TABLES: render((ROOT / TABLES).read_text(encoding="utf8"), "tables", markdown(folder))}
     halves, rows = hero.panels(folder), compared(folder)
