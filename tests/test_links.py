@@ -81,3 +81,11 @@ def test_a_changed_section_is_named_and_times_are_copied(tmp_path, monkeypatch, 
 
 def test_the_translations_are_those_of_the_english():
     assert translations.update() == ([], []), "python -m kpretrain links says what to do"
+
+
+def test_every_term_of_the_glossary_is_translated():
+    def terms(name, heading):
+        text = (links.ROOT / "notebooks" / name).read_text(encoding="utf8").split(heading)[1]
+        return [row.split(" | ")[0] for row in text.splitlines() if row.startswith("| ")]
+
+    assert terms("README.zh-CN.md", "## 术语表") == terms("README.md", "## Glossary")

@@ -19,6 +19,8 @@ from kpretrain.tools import hero, links, readme
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
+PAGES = ["README.md", "README.zh-CN.md", "notebooks/README.md", "notebooks/README.zh-CN.md"]
+PAGES += ["data/README.md", "data/results/README.md"]
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
 
 
@@ -59,9 +61,7 @@ def test_every_kp_name_in_the_readmes_exists(name):
         assert hasattr(getattr(kpretrain, part), function), f"kp.{part}.{function}"
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "README.zh-CN.md", "notebooks/README.md", "data/README.md", "data/results/README.md"]
-)
+@pytest.mark.parametrize("name", PAGES)
 def test_local_links_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf8")
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
