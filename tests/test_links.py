@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from kpretrain.tools import links
+from kpretrain.tools import links, translations
 from kpretrain.tools.cli import main
 
 
@@ -32,6 +32,7 @@ def clone(tmp_path):
 
 def test_links_are_found_and_mended(clone, monkeypatch, capsys):
     monkeypatch.setattr(links, "ROOT", clone)
+    monkeypatch.setattr(translations, "ROOT", clone)
     files = ["notebooks/00_a.ipynb", "notebooks/01_copied.ipynb", "README.md"]
     before = (clone / "README.md").read_text()
     assert links.update() == files
@@ -76,3 +77,35 @@ def test_links_need_an_address(tmp_path, text):
         (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(ValueError, match=r"pyproject\.toml"):
         links.update(root=tmp_path)
+
+
+def test_a_changed_section_is_named_and_times_are_copied(tmp_path, monkeypatch, capsys):
+    english = "# Title\n\nHello.\n\n## Part\n\n| [00_a](00_a.ipynb) | learn | 5 s | 1 min |\n"
+    stamps = [f'<!-- translates "{heading}" {found} -->' for heading, found in translations.sections(english).items()]
+    row = "| [00_a](00_a.ipynb) | 学习 | 4 s | 2 min |"
+    (tmp_path / "README.md").write_text(english, encoding="utf8")
+    chinese = tmp_path / "README.zh-CN.md"
+    chinese.write_text("\n".join([stamps[0], "# 标题", stamps[1], "## 部分", row]), encoding="utf8")
+    monkeypatch.setattr(translations, "ROOT", tmp_path)
+    monkeypatch.setattr(links, "update", lambda write: [])
+    assert translations.update() == (["README.zh-CN.md"], [])  # a time is copied, and makes nothing stale
+    assert main(["links"]) == 1 and main(["links", "--write"]) == 0 and main(["links"]) == 0
+    assert chinese.read_text(encoding="utf8").endswith("| 学习 | 5 s | 1 min |")
+    (tmp_path / "README.md").write_text(english.replace("learn", "understand"), encoding="utf8")
+    capsys.readouterr()
+    assert main(["links"]) == main(["links", "--write"]) == 1
+    assert 'translates "Part"' in (told := capsys.readouterr().out) and '"Title"' not in told
+    (tmp_path / "README.md").write_text(english.replace("## Part", "## Other"), encoding="utf8")
+    assert [line.rsplit(": ", 1)[1][:8] for line in translations.update()[1]] == ["translat", "there is"]
+
+
+def test_the_translations_are_those_of_the_english():
+    assert translations.update() == ([], []), "python -m kpretrain links says what to do"
+
+
+def test_every_term_of_the_glossary_is_translated():
+    def terms(name, heading):
+        text = (links.ROOT / "notebooks" / name).read_text(encoding="utf8").split(heading)[1]
+        return [row.split(" | ")[0] for row in text.splitlines() if row.startswith("| ")]
+
+    assert terms("README.zh-CN.md", "## 术语表") == terms("README.md", "## Glossary")

@@ -1,17 +1,26 @@
 """The README and what exists: commands, names, links and tables."""
 
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+from PIL import Image
+from test_backbones import preset
+from test_own import photos
 
 import kpretrain
-from kpretrain.tools import links, readme
+from kpretrain import presets
+from kpretrain.tools import hero, links, readme
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
+PAGES = ["README.md", "README.zh-CN.md", "notebooks/README.md", "notebooks/README.zh-CN.md"]
+PAGES += ["data/README.md", "data/results/README.md"]
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
 
 
@@ -46,23 +55,69 @@ def test_every_kpretrain_command_in_the_readme_exists(call):
             assert option in done.stdout, call
 
 
-def test_every_kp_name_in_the_readme_exists():
-    for module, name in re.findall(r"\bkp\.(\w+)\.(\w+)\(", README):
-        assert hasattr(getattr(kpretrain, module), name), f"kp.{module}.{name}"
+@pytest.mark.parametrize("name", ["README.md", "notebooks/README.md"])
+def test_every_kp_name_in_the_readmes_exists(name):
+    for part, function in re.findall(r"\bkp\.(\w+)\.(\w+)", (ROOT / name).read_text(encoding="utf8")):
+        assert hasattr(getattr(kpretrain, part), function), f"kp.{part}.{function}"
 
 
-def test_local_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("name", PAGES)
+def test_local_links_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf8")
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert ((ROOT / name).parent / target).exists(), target
 
 
-def test_the_result_tables_are_those_of_the_records():
-    assert readme.render_readme(README) == README, "python -m kpretrain results --write renders them"
+def test_what_is_rendered_is_that_of_the_records():
+    for name, text in readme.pages().items():
+        assert (ROOT / name).read_text(encoding="utf8") == text, f"{name}: python -m kpretrain results --write"
+    with Image.open(readme.PICTURE) as picture:
+        assert picture.text["Source"] == hero.key(hero.panels()), "python -m kpretrain results --write draws it"
+    assert readme.PICTURE.stat().st_size <= 150_000
 
 
-def test_the_picture_is_that_of_the_committed_notebook():
-    stored = ROOT / "data" / "results" / "00_start_here.png"
-    assert stored.read_bytes() == readme.picture(ROOT / "notebooks" / "00_start_here.ipynb")
+def test_the_picture_can_be_drawn_and_says_what_it_shows():
+    with Image.open(io.BytesIO(hero.draw(halves := hero.panels()))) as picture:
+        assert picture.text["Source"] == hero.key(halves) and picture.width >= 1200
+    other = halves[0]._replace(scores=halves[0].scores.assign(mean=50.0))
+    assert hero.key([other, halves[1]]) != hero.key(halves)
+
+
+def test_the_python_block_runs_as_printed(tmp_path, monkeypatch, capsys):
+    """On 48 pictures, with a small network in the place of the course's ResNet; other tests train it."""
+    preset(tmp_path / "resnet_cifar10")
+    photos(tmp_path / "photos", classes=2, each=24)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "FOLDER", tmp_path / "none")
+    monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(kpretrain.FineTune, "fit", lambda self, x, y: self)
+    monkeypatch.setattr(kpretrain.FineTune, "predict", lambda self, x: np.arange(len(x)) % 2)
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    space = {}
+    exec(compile(block, "README.md", "exec"), space)
+    assert list(space["arms"]) == ["pixels", "scratch", "frozen random", "frozen", "fine-tuned"]
+    assert "frozen" in capsys.readouterr().out
+    for call in re.findall(r"\.(\w+\([^)]*\))", block.rsplit("#", 1)[1]):  # what the last comment promises
+        eval(f"comparison.{call}", space)
+
+
+def test_no_notebook_takes_more_than_ten_minutes():
+    times = re.findall(r"^\| \[\d\d_.* \| (\d+) s \| (\d+) min \|$", README, flags=re.M)
+    assert len(times) == len(list((ROOT / "notebooks").glob("[0-9]*.ipynb")))
+    assert all(int(fast) <= 600 and int(full) <= 10 for fast, full in times)
+    assert "in at most ten minutes" in README
+
+
+def test_the_licences_and_the_citation_are_named_and_agree():
+    """The keys that the Citation File Format 1.2.0 requires, and the version of pyproject.toml."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation) and citation["cff-version"] == "1.2.0"
+    assert str(citation["version"]) == kpretrain.__version__
+    assert citation["license"] == ["Apache-2.0", "CC-BY-4.0"]
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf8")
+    texts = (ROOT / "LICENSE-TEXTS").read_text(encoding="utf8")
+    assert "https://creativecommons.org/licenses/by/4.0/legalcode" in texts
+    assert all(f"({name})" in README for name in ("LICENSE", "LICENSE-TEXTS", "CITATION.cff"))
 
 
 def test_badges_and_set_up_cells_use_the_address_of_pyproject():

@@ -9,7 +9,7 @@ import scipy.stats
 
 from kpretrain import results, session
 from kpretrain.comparison import Comparison
-from kpretrain.tools import readme
+from kpretrain.tools import hero, readme
 
 
 def record(seed=0, **changes):
@@ -112,15 +112,69 @@ def test_markdown_and_caption(stored):
     assert readme.markdown(stored / "none") == ""
 
 
-def test_render_readme_replaces_what_stands_between_the_marks(stored):
-    first, last = readme.MARKS
+def test_render_replaces_what_stands_between_the_marks():
+    first, last = (f"<!-- {text} -->" for text in ("a: rendered by `python -m kpretrain results --write`", "end of a"))
     text = f"# Before\n\n{first}\nold 12.3\n{last}\n\nafter\n"
-    rendered = readme.render_readme(text, stored)
-    assert rendered.startswith(f"# Before\n\n{first}\n\n**A demo**") and rendered.endswith(f"\n\n{last}\n\nafter\n")
-    assert "old" not in rendered and readme.render_readme(rendered, stored) == rendered
+    rendered = readme.render(text, "a", "new")
+    assert rendered == f"# Before\n\n{first}\n\nnew\n\n{last}\n\nafter\n"
+    assert readme.render(rendered, "a", "new") == rendered
     for bad in ("no marks", first, last, f"{last}{first}"):
-        with pytest.raises(ValueError, match=r"README\.md must hold the lines"):
-            readme.render_readme(bad, stored)
+        with pytest.raises(ValueError, match="must hold the lines"):
+            readme.render(bad, "a", "new")
+
+
+def compared(**arms):
+    """A record of a comparison on 1,000 test rows, of scores by arm and size, in four draws."""
+    wobble = np.array([-0.3, -0.1, 0.1, 0.3])
+    rows = [
+        {"arm": arm, "labels": n, "seed": seed, "score": score + wobble[seed] * (1 + (arm in ("scratch", "longer")))}
+        for arm, scores in arms.items()
+        for n, score in scores.items()
+        for seed in range(4)
+    ]
+    table = pd.DataFrame(rows)
+    table["pretraining_seconds"] = 600.0 * table["arm"].isin(["frozen", "fine-tuned", "spread"])
+    against = {arm: [r for r in ("scratch", "longer") if r in arms] for arm in ("frozen", "fine-tuned", "spread")}
+    found = Comparison(table, {arm: rivals for arm, rivals in against.items() if arm in arms}, 1000)
+    return found.record(name="98_pair", title="A pair") | {"seconds": [90.0, 60.0]}
+
+
+@pytest.mark.parametrize(
+    ("longer", "row"),
+    [
+        (85.0, "longer | 5 | +5.0 (+4.6 to +5.4) | helps | 10 | 2 |"),
+        (95.0, "longer | 5 | -5.0 (-5.4 to -4.6) | hurts | 10 | 2 |"),
+        (90.0, "longer | 5 | +0.0 (-0.4 to +0.4) | cannot be told | 10 | 2 |"),
+        (60.0, "scratch | 1 – 5 | +15.0 (+14.6 to +15.4) | helps | 10 | 2 |"),
+    ],
+)
+def test_the_short_table_shows_the_best_arm_beside_its_best_rival(stored, longer, row):
+    """Not the largest gain: `spread` ran at one size, and `fine-tuned` is behind `frozen`."""
+    arms = {"scratch": {1: 60.0, 5: 80.0}, "longer": {5: longer}, "spread": {5: 99.0}}
+    arms |= {"frozen": {1: 80.0, 5: 90.0}, "fine-tuned": {1: 70.0, 5: 90.0}}
+    (stored / "98_pair.json").write_text(json.dumps(compared(**arms)), encoding="utf8")
+    lines = readme.short_table(readme.compared(stored)).splitlines()
+    assert lines[2:] == [f"| [98](notebooks/98_pair.ipynb) | frozen | {row}"]  # a plain record compares nothing
+
+
+def test_the_picture_refuses_records_that_do_not_bear_its_title(tmp_path):
+    def write(gain, late, other):
+        left = {"scratch": {1: 60.0, 100: 90.0}, "frozen": {1: 60.0 + gain, 100: 90.0 + late}}
+        right = {"scratch": {1: 60.0, 100: 90.0}, "fine-tuned": {1: 60.0 + other, 100: 90.0 + other}}
+        for name, scores, arm in (
+            ("05_contrastive", left, ("frozen", "frozen (SimCLR)")),
+            ("04_autoencoders", right, ("fine-tuned", "fine-tuned (denoising)")),
+        ):
+            text = json.dumps(compared(**scores)).replace(f'"{arm[0]}"', f'"{arm[1]}"')
+            (tmp_path / f"{name}.json").write_text(text, encoding="utf8")
+        return hero.panels(tmp_path)
+
+    assert [panel.helps for panel in write(20, 1, 0)] == [True, False]
+    assert "SimCLR: +20.0 points at 1 label per class, +1.0 at 100." in hero.caption(hero.panels(tmp_path))
+    assert "gains -5.0 points on average (-5.4 to -4.6)" in hero.caption(write(20, 1, -5))
+    for gains in ((0, 0, 0), (20, 15, 0), (20, 1, 5), (-20, -1, 0)):
+        with pytest.raises(ValueError, match="do not bear the picture's title"):
+            write(*gains)
 
 
 def test_load_names_what_is_there_and_what_is_damaged(stored):

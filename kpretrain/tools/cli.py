@@ -29,7 +29,7 @@ def main(arguments=None):
     Examples
     --------
     >>> main(["links"])
-    All links agree with pyproject.toml.
+    All links agree with pyproject.toml, and the translations with the English.
     0
     """
     _write_what_can_be()
@@ -176,16 +176,20 @@ def _results(write):
 
 def _links(write):
     clone("links")
-    from . import links
+    from . import links, translations
 
     changed = links.update(write=write)
+    times, stale = translations.update(write=write)
     for name in changed:
         print(f"{name}: {'mended' if write else 'another address than in pyproject.toml'}")
-    if not changed:
-        print("All links agree with pyproject.toml.")
-    elif not write:
-        print("python -m kpretrain links --write mends it.")
-    return int(bool(changed) and not write)
+    for name in times:
+        print(f"{name}: {'mended' if write else 'other times than in the English table'}")
+    print(*stale, sep="\n", end="\n" * bool(stale))
+    if not changed and not times and not stale:
+        print("All links agree with pyproject.toml, and the translations with the English.")
+    elif (changed or times) and not write:
+        print("python -m kpretrain links --write mends the addresses and times.")
+    return int(bool(stale or ((changed or times) and not write)))
 
 
 def _numbers(text, least=0):
@@ -348,7 +352,8 @@ def _parser():
     option = add(
         _links,
         "check that badges and set-up cells use pyproject.toml's address",
-        "Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml. "
+        "Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml, and list the "
+        "sections of the translations whose English has changed. "
         "Exit code 1 if one disagrees.",
     )
     option("--write", action="store_true", help="mend the files that disagree")

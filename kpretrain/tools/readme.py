@@ -1,15 +1,25 @@
-"""The README's part that is rendered from the stored records: its tables and its picture."""
+"""What is rendered from the stored records: the README's picture and short table, and the long tables elsewhere."""
 
-import base64
-import json
 import sys
 from pathlib import Path
 
-from .. import results
-from ..paths import ROOT
-from ..words import as_markdown
+import pandas as pd
 
-MARKS = ("<!-- results: rendered by `python -m kpretrain results --write` -->", "<!-- end of results -->")
+from .. import results, words
+from ..comparison import Comparison
+from ..paths import ROOT
+from . import hero
+
+PICTURE = results.FOLDER / "hero.png"
+TABLES = "data/results/README.md"
+READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
+_MARKS = ("<!-- {}: rendered by `python -m kpretrain results --write` -->", "<!-- end of {} -->")
+_COLUMNS = {
+    "en": "notebook, pretrained arm, its best rival, labels per class, gain in points (95 %), so it, "
+    "minutes to pretrain, minutes to compare",
+    "zh": "笔记本, 预训练的做法, 最强的对手, 每类标签数, 多出的百分点（95 %）, 结论, 预训练分钟数, 比较分钟数",
+}
+_WORDS = {"en": ("helps", "hurts", "cannot be told", "to"), "zh": ("有帮助", "有害", "无法判断", "至")}
 
 
 def markdown(folder=results.FOLDER):
@@ -25,41 +35,101 @@ def markdown(folder=results.FOLDER):
     blocks = []
     for path in sorted(Path(folder).glob("*.json")):
         record = results.load(path.stem, folder)
-        rows = results.table(record).reset_index()
-        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", as_markdown(rows), results.caption(record)]))
+        rows = words.as_markdown(results.table(record).reset_index())
+        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", rows, results.caption(record)]))
     return "\n\n".join(blocks)
 
 
-def render_readme(text, folder=results.FOLDER):
-    """Return README text with the part between its two result marks rendered anew.
+def compared(folder=results.FOLDER):
+    """Return a row for each stored comparison: its best pretrained arm, beside the rival over which it gains least.
+
+    The arm is the one with the highest mean among those that ran at the most sizes, and its rivals are those that were
+    fixed beforehand: whoever looks for the largest gain finds a larger one.
+
+    Returns
+    -------
+    list of tuple
+        The record's name, the contrast (a row of `Comparison.contrasts`), seconds of pretraining and of the comparison.
 
     Examples
     --------
-    >>> render_readme("A text without the two marks.")
+    >>> name, contrast, *seconds = compared()[0]
+    >>> name, contrast.arm
+    ('04_autoencoders', ...)
+    """
+    rows = []
+    for path in sorted(Path(folder).glob("*.json")):
+        record = results.load(path.stem, folder)
+        if record.get("kind") == "comparison":
+            found = Comparison.load(record)
+            means = found.table().groupby(["arm", "labels"])["score"].mean()[list(found.against)]
+            arm = means.groupby("arm").agg(["size", "mean"]).sort_values(["size", "mean"]).index[-1]
+            contrasts, cells = (table[table["arm"] == arm] for table in (found.contrasts(), found.table()))
+            least = contrasts.sort_values("points").iloc[0]
+            pretraining = cells["pretraining_seconds"].mean()
+            rows.append((path.stem, least, pretraining, sum(record["seconds"])))
+    return rows
+
+
+def short_table(rows, language="en"):
+    """Return what `compared` found as a Markdown table.
+
+    Examples
+    --------
+    >>> print(short_table(compared()))
+    | notebook | pretrained arm | its best rival | ...
+    """
+    helps, hurts, unknown, to = _WORDS[language]
+    cells = [
+        [
+            f"[{name[:2]}](notebooks/{name}.ipynb)",
+            row.arm,
+            row.against,
+            " – ".join(str(size) for size in dict.fromkeys([row.sizes[0], row.sizes[-1]])),
+            f"{words.points(row.points, 1)} ({words.points(row.low, 1)} {to} {words.points(row.high, 1)})",
+            unknown if not row.p_holm < 0.05 else helps if row.points > 0 else hurts,
+            f"{pretraining / 60:.0f}" if pretraining else "–",
+            f"{seconds / 60:.0f}",
+        ]
+        for name, row, pretraining, seconds in rows
+    ]
+    return words.as_markdown(pd.DataFrame(cells, columns=_COLUMNS[language].split(", ")))
+
+
+def render(text, name, block):
+    """Return text with the part between the two marks of that name replaced.
+
+    Examples
+    --------
+    >>> render("A text without the two marks.", "picture", "")
     Traceback (most recent call last):
-    ValueError: README.md must hold the lines ...
+    ValueError: The text must hold the lines ...
     """
-    start, end = (text.find(mark) for mark in MARKS)
+    first, last = (mark.format(name) for mark in _MARKS)
+    start, end = text.find(first), text.find(last)
     if start < 0 or end < start:
-        raise ValueError(f"README.md must hold the lines {MARKS[0]!r} and {MARKS[1]!r}, in this order.")
-    return text[: start + len(MARKS[0])] + "\n\n" + markdown(folder) + "\n\n" + text[end:]
+        raise ValueError(f"The text must hold the lines {first!r} and {last!r}, in this order.")
+    return f"{text[:start]}{first}\n\n{block}\n\n{text[end:]}"
 
 
-def picture(notebook):
-    """Return the PNG (bytes) of a committed notebook's cell with the tag "picture".
+def pages(folder=results.FOLDER):
+    """Return the files that hold something rendered, as they should be: {path in the repository: text}.
 
     Examples
     --------
-    >>> picture(ROOT / "notebooks" / "00_start_here.ipynb")[1:4]
-    b'PNG'
+    >>> list(pages())
+    ['data/results/README.md', 'README.md', 'README.zh-CN.md']
     """
-    cells = json.loads(Path(notebook).read_text(encoding="utf8"))["cells"]
-    tagged = next(cell for cell in cells if "picture" in cell["metadata"].get("tags", []))
-    return base64.b64decode(next(o["data"]["image/png"] for o in tagged["outputs"] if "image/png" in o.get("data", {})))
+    found = {TABLES: render((ROOT / TABLES).read_text(encoding="utf8"), "tables", markdown(folder))}
+    halves, rows = hero.panels(folder), compared(folder)
+    for language, name in READMES.items():
+        text = render((ROOT / name).read_text(encoding="utf8"), "picture", hero.caption(halves, language))
+        found[name] = render(text, "results", short_table(rows, language))
+    return found
 
 
 def main(write=False):
-    """Print the stored results; with `write`, render them and the picture for README.md. Returns the exit code.
+    """Print the stored results; with `write`, render them and the picture into the pages. Returns the exit code.
 
     Examples
     --------
@@ -69,10 +139,10 @@ def main(write=False):
     0
     """
     print(markdown() or "No stored results yet.")
-    readme = ROOT / "README.md"
     if write:
-        readme.write_text(render_readme(readme.read_text(encoding="utf8")), encoding="utf8")
-        name = "00_start_here"
-        (results.FOLDER / f"{name}.png").write_bytes(picture(ROOT / "notebooks" / f"{name}.ipynb"))
-        print(f"\nWritten into {readme.name}.", file=sys.stderr)
+        written = pages()
+        for name, text in written.items():
+            (ROOT / name).write_text(text, encoding="utf8")
+        PICTURE.write_bytes(hero.draw(hero.panels()))
+        print(f"\nWritten into {words.listed(written)}; drawn anew: {PICTURE.name}.", file=sys.stderr)
     return 0
