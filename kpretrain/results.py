@@ -328,10 +328,10 @@ def caption(record):
             f"percent correct of {record['test_rows']:,} test rows with 95 % intervals for new draws of labels and "
             f"{rows}; {len(record['seeds'])} draws, {len(record['runs'])} pretraining run(s), the comparison alone"
         )
+    data = f"; data: {'; '.join(record['data'].values())}" if record["data"] else ""  # none but what the title names
     return (
-        f"Stored record: {what}, {minutes:.0f} minutes in all on "
-        f"{record['machine']}, {record['date']}, keras {record['keras']} on {record['backend']}; data: "
-        f"{'; '.join(record['data'].values())}. Made again by `{record['command']}`."
+        f"Stored record: {what}, {minutes:.0f} minutes in all on {record['machine']}, {record['date']}, "
+        f"keras {record['keras']} on {record['backend']}{data}. Made again by `{record['command']}`."
     )
 
 

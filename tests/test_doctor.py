@@ -167,11 +167,13 @@ def test_what_a_chapter_imports_is_read_from_its_code(tmp_path):
         "if True:\n    !pip list\n    import dask",
         "from . import x\nfrom PIL import Image",
     ]
-    cells += ["reader = keras_hub.models.BertTextClassifierPreprocessor"]
+    cells += ["reader = keras_hub.models.BertTextClassifierPreprocessor", "def half_a_line("]  # a reader is at it
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.cells.append(nbformat.v4.new_code_cell("import google.colab", metadata={"tags": ["setup"]}))
     notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="peak memory 2.5 GB")]
     nbformat.write(notebook, tmp_path / "07_x.ipynb")
+    (tmp_path / "08_none.ipynb").write_text("{}")
+    (tmp_path / "09_broken.ipynb").write_text('{"cells": [')
     (found,) = chapters.chapters(tmp_path)
     assert (found.number, found.modules) == ("07", {"numpy", "PIL", "tensorflow_text"})
     assert (found.optional, found.memory) == ({"dask"}, 2.5)

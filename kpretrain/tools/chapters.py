@@ -4,6 +4,7 @@ Nothing but the standard library is imported, since `python -m kpretrain doctor`
 """
 
 import ast
+import contextlib
 import importlib.util
 import json
 import re
@@ -62,13 +63,19 @@ def there(name):
 def chapters(folder=ROOT / "notebooks"):
     """Return a `Chapter` for each numbered notebook of a folder, in order.
 
+    Readers change notebooks: a cell that is no Python counts for nothing, and a file that is no notebook is left out.
+
     Examples
     --------
     >>> last = chapters()[-1]
     >>> last.number, "sklearn" in last.modules, "dask" in last.optional, last.memory > 0.5
     ('16', True, True, True)
     """
-    return [_chapter(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+    found = []
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        with contextlib.suppress(ValueError, LookupError):
+            found.append(_chapter(path))
+    return found
 
 
 def _chapter(path):
@@ -78,7 +85,8 @@ def _chapter(path):
     code = ["".join(cell["source"]) for cell in cells if "setup" not in cell["metadata"].get("tags", [])]
     modules, optional = set(), set()
     for source in code:
-        _imports(ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.M)), modules, optional)
+        with contextlib.suppress(SyntaxError):
+            _imports(ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.M)), modules, optional)
     modules |= {module for pattern, module in _BEHIND.items() if re.search(pattern, "\n".join(code))}
     return Chapter(path.name[:2], frozenset(modules), frozenset(optional - modules), max(peaks, default=0.0))
 
