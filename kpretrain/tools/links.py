@@ -33,8 +33,8 @@ def found():  # a folder that only has the package's name has no origin
 sys.path[:0] = [str(up) for up in Path.cwd().parents[:2] if (up / "kpretrain/__init__.py").is_file()]  # in a copy of it
 if SOURCE and not found() and "google.colab" in sys.modules:  # in Colab: fetch the course
     print(f"Fetching the course (40 MB, half a minute) from {SOURCE}")
-    !GIT_TERMINAL_PROMPT=0 timeout 300 {sys.executable} -m pip install --no-deps --no-input --retries 0 --timeout 10 \
-"{'' if SOURCE.endswith(('.whl', '.zip')) else 'git+'}{SOURCE.removeprefix('git+')}" >/dev/null 2>&1
+    !GIT_TERMINAL_PROMPT=0 timeout 300 {sys.executable} -m pip install --no-deps --no-input --retries 0 --timeout 10 \\
+        "{'' if SOURCE.endswith(('.whl', '.zip')) else 'git+'}{SOURCE.removeprefix('git+')}" >/dev/null 2>&1
 if found() and "google.colab" in sys.modules:  # and the packages that it lacks
     !cd "{Path(found()).parents[1]}" && {sys.executable} -m kpretrain doctor --install
 if not found():
