@@ -94,7 +94,7 @@ def pages(tmp_path_factory):
     return out
 
 
-@pytest.fixture(params=[(1200, 900), (390, 844)], ids=["desk", "phone"])
+@pytest.fixture(params=[(1200, 900), (390, 844), (360, 780)], ids=["desk", "phone", "small phone"])
 def page(request, chromium):
     width, height = request.param
     page = chromium.new_page(viewport={"width": width, "height": height})
