@@ -1,0 +1,62 @@
+"""The fast course under other back ends of Keras, and with the lowest versions that requirements.txt allows.
+
+    python tests/nightly/courses.py [tensorflow] [jax] [torch] [lowest] [--only 03,07]
+
+It is run by hand, since a course takes from half an hour to three hours on two cores. `jax` and `torch` need the
+package (pip install ".[backends]"); `lowest` needs uv, and makes an environment of its own. What each course printed
+lies beside its executed notebooks in course-run/<name>. At the end stands a table of seconds by chapter.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DONE = re.compile(r"^\[\d+/\d+\] (\d\d)_\w+: (passed|failed).*?(?:\((.+?)(?:,.*)?\))?$", flags=re.M)
+
+
+def lowest(place):
+    """Make an environment with the lowest versions; return its Python."""
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, place], check=True)
+    python = Path(place, "bin", "python")
+    command = ["uv", "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct"]
+    subprocess.run([*command, "--editable", f"{ROOT}[test]"], check=True)
+    return python
+
+
+def course(name, python, only, cache):
+    """Run the fast course from an empty cache; return what each chapter took, or that it failed."""
+    variables = os.environ | {"KPRETRAIN_CACHE": cache}
+    if name != "lowest":
+        variables["KERAS_BACKEND"] = name
+    out = ROOT / "course-run" / name
+    out.mkdir(parents=True, exist_ok=True)
+    command = [python, "-m", "kpretrain", "run", "--jobs", "2", "--out", out, *(["--only", only] if only else [])]
+    printed = subprocess.run(command, cwd=ROOT, env=variables, text=True, stdout=subprocess.PIPE).stdout
+    (out / "log.txt").write_text(printed, encoding="utf8")
+    return {chapter: took if end == "passed" else end for chapter, end, took in DONE.findall(printed)}
+
+
+def main():
+    """Run the courses that are named, one after another; the exit code is 1 if a chapter failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", default=["tensorflow", "jax", "torch", "lowest"])
+    parser.add_argument("--only")
+    given, columns = parser.parse_args(), {}
+    for name in given.names:
+        with tempfile.TemporaryDirectory() as place:
+            python = lowest(Path(place, "python")) if name == "lowest" else sys.executable
+            columns[name] = course(name, python, given.only, str(Path(place, "cache")))
+        print(f"{name}: {len(columns[name])} chapters", flush=True)
+    print("| chapter |", " | ".join(columns), "|\n|---|", "---|" * len(columns), sep="")
+    for chapter in sorted(set().union(*columns.values())):
+        print(f"| {chapter} |", " | ".join(column.get(chapter, "") for column in columns.values()), "|")
+    sys.exit(any("failed" in column.values() or not column for column in columns.values()))
+
+
+if __name__ == "__main__":
+    main()
