@@ -69,6 +69,7 @@ class _QuietStart:
                 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
                 with importlib.import_module("kpretrain.session").quiet():
                     load(module)
+                    module.config.list_physical_devices()  # it looks for a graphics card, and tells if there is none
 
             spec.loader.exec_module = load_quietly
         return spec

@@ -115,6 +115,12 @@ def test_a_script_is_quiet(start, rest):
     assert run.stderr.partition("loaded")[2 if "loaded" in start else 0] == ""
 
 
+def test_tensorflow_is_quiet_where_keras_runs_on_another_backend_and_a_cell_uses_it_late():
+    code = "import kpretrain as kp; kp.setup(); import tensorflow as tf; print(tf.ones(1))"
+    run = python(code, KERAS_BACKEND="numpy")
+    assert run.returncode == 0 and "on numpy" in run.stdout and run.stderr == "", run
+
+
 QUIET = """
 import os, sys
 from kpretrain import session
