@@ -102,7 +102,12 @@ COLUMNS = layers.Identity()  # an encoder of tables of any width, as scikit-lear
 
 @parametrize_with_checks([Features(COLUMNS), FineTune(COLUMNS, updates=60, learning_rate=0.05)])
 def test_scikit_learn_conventions(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except AssertionError:  # a pickled network holds the second in which it was pickled, which may just have ended
+        if check.func.__name__ != "check_estimators_overwrite_params":
+            raise
+        check(estimator)
 
 
 def test_an_encoder_in_a_pipeline_and_in_cross_validation(encoder, images):
