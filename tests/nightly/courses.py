@@ -36,7 +36,8 @@ def course(name, python, only, cache):
     out = ROOT / "course-run" / name
     out.mkdir(parents=True, exist_ok=True)
     command = [python, "-m", "kpretrain", "run", "--jobs", "2", "--out", out, *(["--only", only] if only else [])]
-    printed = subprocess.run(command, cwd=ROOT, env=variables, text=True, stdout=subprocess.PIPE).stdout
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}  # the progress goes to stderr
+    printed = subprocess.run(command, cwd=ROOT, env=variables, text=True, **told).stdout
     (out / "log.txt").write_text(printed, encoding="utf8")
     return {chapter: took if end == "passed" else end for chapter, end, took in DONE.findall(printed)}
 
@@ -52,7 +53,8 @@ def main():
             python = lowest(Path(place, "python")) if name == "lowest" else sys.executable
             columns[name] = course(name, python, given.only, str(Path(place, "cache")))
         print(f"{name}: {len(columns[name])} chapters", flush=True)
-    print("| chapter |", " | ".join(columns), "|\n|---|", "---|" * len(columns), sep="")
+    print("| chapter |", " | ".join(columns), "|")
+    print("|---|" + "---|" * len(columns))
     for chapter in sorted(set().union(*columns.values())):
         print(f"| {chapter} |", " | ".join(column.get(chapter, "") for column in columns.values()), "|")
     sys.exit(any("failed" in column.values() or not column for column in columns.values()))
