@@ -193,6 +193,18 @@ def test_the_tuned_tfidf_chooses_what_fits_the_rows():
     assert "six settings" in arm.note and not arm.against
 
 
+def test_a_head_is_held_back_as_the_rows_ask_and_not_by_a_fixed_strength():
+    """Many noisy features ask for a strong hand, a few clear ones for a light one; no strength serves both."""
+    random = np.random.default_rng(0)
+    y = np.tile([0, 1], 20)
+    clear = random.normal(size=(40, 2)) * 0.3 + y[:, None]
+    noisy = np.concatenate([clear + random.normal(size=(40, 2)), random.normal(size=(40, 500))], axis=1)
+    light, strong = (arms.held_back([]).fit(x, y)[-1].alpha_ for x in (clear, noisy))
+    assert light <= 100 < strong
+    words = arms.held_back([arms.TfidfVectorizer()], features=False)
+    assert words.fit(["warm red", "cold blue"] * 4, y[:8]).predict(["a blue sea"]) == [1]
+
+
 def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monkeypatch, capsys):
     named(monkeypatch, 90.0)
     opened, real = [], images.open_image

@@ -166,6 +166,33 @@ def test_record_of_the_cnn_holds_three_runs_past_994_in_half_the_time():
         assert better["seconds"] <= 0.5 * plain["seconds"]
 
 
+def means(name):
+    """Mean scores of a stored record: (arm, labels) -> percent."""
+    rows = pd.DataFrame(results.load(name)["scores"])
+    return rows.groupby(["arm", "labels"])["score"].mean()
+
+
+def test_prose_about_stored_records_is_what_they_hold():
+    """What 03, 05 and 06 say of their records in words; a new record may ask for other words."""
+    cnn = pd.DataFrame(results.load("03_cnn_mnist")["scores"]).groupby("arm")["score"]
+    intervals = {arm: results.interval(scores)[1:] for arm, scores in cnn}
+    (low, high), (from_, to) = intervals["better CNN"], intervals["plain CNN, same recipe"]
+    assert max(low, from_) < min(high, to), "03: the two networks with the same recipe can be told apart"
+    assert from_ > intervals["plain CNN"][1], "03: the recipe brought the gain"
+    simclr = means("05_contrastive")
+    gain = simclr["frozen (SimCLR)"] - simclr["scratch"]
+    assert [round(gain[labels]) for labels in (1, 10, 100)] == [22, 3, 1]
+    assert (simclr["fine-tuned (SimCLR)"] < simclr["frozen (SimCLR)"]).all()
+    gan = means("06_gan")
+    assert (gan["frozen (GAN)"] > gan["frozen random"]).all()
+    at_ten = gan.xs(10, level="labels")
+    assert round(at_ten["frozen (GAN)"] - at_ten["frozen random"]) == 13
+    assert round(at_ten["scratch"] - at_ten["frozen (GAN)"]) == 11
+    assert at_ten["scratch"].round(1) == at_ten["fine-tuned (GAN)"].round(1) == 94.0
+    ahead = gan["fine-tuned (GAN)"] - gan["scratch"]
+    assert round(ahead[1]) == 4 and ahead[[5, 10, 50]].abs().max() < 0.5 and ahead[100].round(1) == -0.5
+
+
 # ---------------------------------------------------------------- the code that the reader sees
 
 

@@ -251,6 +251,8 @@ def test_a_table_of_texts_and_the_same_command_gives_the_same_scores(tmp_path, c
     assert "Left out: the arm scratch trained for the 70 s" in said
     first = Comparison.load("comparison/comparison.json")
     assert first.against == {"frozen": ("TF-IDF", "scratch"), "fine-tuned": ("TF-IDF", "scratch")}
+    notes = first.facts["notes"]
+    assert all("strength chosen in the draw" in notes[arm] for arm in ("TF-IDF", "frozen", "frozen random"))
     monkeypatch.setenv("KPRETRAIN_CACHE", str(tmp_path / "another cache"))
     assert main([*call, "--minutes", "0", "--out", "again"]) == 0
     again = Comparison.load("again/comparison.json")

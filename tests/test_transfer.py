@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import kpretrain
-from kpretrain.transfer import Features, FineTune, cut_encoder, finetune, fresh
+from kpretrain.transfer import Features, FineTune, all_layers, cut_encoder, finetune, fresh
 
 layers = keras.layers
 
@@ -481,6 +481,30 @@ def test_the_two_parts_are_the_whole(images):
 def test_a_place_where_it_cannot_be_cut(layer, message):
     with pytest.raises(ValueError, match=message):
         cut_encoder(make_blocks(), layer)
+
+
+def test_all_layers_of_a_resnet_and_of_a_bert_stand_side_by_side(encoder):
+    keras_hub = pytest.importorskip("keras_hub")
+    resnet = keras_hub.models.ResNetBackbone([64], [3], [64, 8], [2, 1], [1, 2], "basic_block")
+    one = keras.Model(resnet.input, layers.GlobalAveragePooling2D()(resnet.output))
+    before, pictures = one.get_config(), np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    wide = all_layers(one)
+    maps = [np.asarray(stage) for stage in keras.Model(resnet.input, [*resnet.pyramid_outputs.values()])(pictures)]
+    expected = [pool(stage, axis=(1, 2)) for pool in (np.mean, np.max) for stage in maps]
+    np.testing.assert_allclose(wide(pictures), np.concatenate(expected, axis=1), atol=1e-5)
+    assert one.get_config() == before and fresh(wide, 0).output.shape == wide.output.shape == (None, 144)
+
+    bert = keras_hub.models.BertBackbone(20, 3, 2, 8, 16, max_sequence_length=6)
+    vectors = kpretrain.text.sentence_encoder(bert)
+    mask = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    tokens = {"token_ids": np.arange(12).reshape(2, 6), "segment_ids": 0 * mask, "padding_mask": mask}
+    wide = np.asarray(all_layers(vectors)(tokens))
+    assert wide.shape == (2, 3 * 8)
+    np.testing.assert_allclose(wide[:, -8:], vectors(tokens), atol=1e-5)
+    lower = np.asarray(keras.Model(bert.input, bert.get_layer("transformer_layer_0").output)(tokens))
+    np.testing.assert_allclose(wide[0, :8], lower[0, :3].mean(axis=0), atol=1e-5)
+
+    assert all_layers(encoder) is encoder  # of another kind
 
 
 @pytest.mark.parametrize("augment", [None, layers.RandomTranslation(0.1, 0.1)], ids=["cached", "augmented"])

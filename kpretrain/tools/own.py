@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 from .. import data, files, session
 from ..comparison import arms as standard
@@ -46,6 +47,9 @@ def run(
 
     What is run follows from the data alone: every arm at every number of labels is a draw, and whole draws are added
     until the minutes are used up. Finished draws are kept; the same call again adds at least one more.
+
+    What is frozen is used well: all layers side by side (`kp.transfer.all_layers`), under a head whose strength is
+    chosen in the draw (`kp.arms.held_back`). The baseline has such a head, too.
 
     Parameters
     ----------
@@ -285,23 +289,36 @@ def _trimmed(dataset):
 
 
 def _arms(kind, dataset, encoder, updates, tune):
-    """The standard arms, and lines on those that are left out.
+    """The standard arms with linear heads that are held back, and lines on those that are left out.
 
     Frozen and fine-tuned are compared with what people would use instead of them. How many updates "scratch, longer"
     gets would depend on the speed of this machine, so that a later run could not go on with its fits.
     """
+    from ..transfer import Features, all_layers  # which bring Keras
+
     arms = getattr(standard, kind)(dataset, encoder, updates=updates, extra_updates=0)
-    network, seconds = arms["fine-tuned"].estimator, arms["frozen"].pretraining_seconds
+    network, seconds, plain = arms["fine-tuned"].estimator, arms["frozen"].pretraining_seconds, _BASELINE[kind]
+    before = [step for _, step in arms[plain].estimator.steps[:-1] if not isinstance(step, StandardScaler)]
+    linear = {plain: standard.held_back(before, features=kind == "images")}
+    for name, body, weights in (
+        ("frozen", network.encoder, "pretrained"),
+        ("frozen random", arms["scratch"].estimator.encoder, "random"),
+    ):
+        features = Features(all_layers(body), weights=weights, preprocess=network.preprocess)
+        linear[name] = standard.held_back([features])
+    for name, estimator in linear.items():
+        note = "; ".join(filter(None, [arms[name].note, "strength chosen in the draw"]))
+        arms[name] = replace(arms[name], estimator=estimator, note=note)
     large = network.encoder.count_params() > _LARGE
     if large and not tune:
-        arms = {name: arms[name] for name in (_BASELINE[kind], "frozen random", "frozen")}
-        arms["frozen"] = replace(arms["frozen"], against=(_BASELINE[kind], "frozen random"))
+        arms = {name: arms[name] for name in (plain, "frozen random", "frozen")}
+        arms["frozen"] = replace(arms["frozen"], against=(plain, "frozen random"))
         line = "Left out: all that trains so large a network, which takes minutes a fit; --tune puts it in."
         return arms, [line]
     for name in ("frozen", "fine-tuned"):
-        arms[name] = replace(arms[name], against=(_BASELINE[kind], "scratch"))
+        arms[name] = replace(arms[name], against=(plain, "scratch"))
     if large and kind == "texts":
-        rivals = {"preprocess": network.preprocess, "against": (_BASELINE[kind], "scratch")}
+        rivals = {"preprocess": network.preprocess, "against": (plain, "scratch")}
         arms["contrastive"] = standard.contrastive(network.encoder, pretraining_seconds=seconds, **rivals)
     line = f"Left out: the arm scratch trained for the {seconds:,.0f} s of the pretraining more, in each of its fits."
     return arms, [line] if seconds else []

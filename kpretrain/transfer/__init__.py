@@ -6,11 +6,11 @@ as uint8 images or strings; `preprocess` turns them into what the encoder reads.
 """
 
 from ..session import spare_the_tuner
-from .encoders import cut_encoder, fresh
+from .encoders import all_layers, cut_encoder, fresh
 from .features import Features
 from .finetune import FineTune
 from .pairs import ContrastiveTune
 
 spare_the_tuner()  # short fits are what all of this does
 
-__all__ = ["ContrastiveTune", "Features", "FineTune", "cut_encoder", "fresh"]
+__all__ = ["ContrastiveTune", "Features", "FineTune", "all_layers", "cut_encoder", "fresh"]

@@ -47,6 +47,47 @@ def fresh(encoder, seed):
     return drawn
 
 
+def all_layers(encoder):
+    """Return a model that puts the features of all stages of a ResNet, or all layers of a BERT, side by side.
+
+    The last layer is shaped for what the encoder was last trained for, so lower ones may serve another task better.
+    A head that is held back finds out by itself, and nobody has to choose.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Of `kp.backbones`, or of one's own with the layers of keras_hub's ResNetBackbone or BertBackbone in it.
+
+    Returns
+    -------
+    keras.Model
+        It shares the encoder's layers. For images, the mean and the largest value of each map at the end of each
+        stage; for texts, the mean over the tokens after each layer. An encoder of another kind is returned as it is.
+
+    Examples
+    --------
+    >>> import kpretrain as kp
+    >>> encoder, *_ = kp.backbones.images("resnet_cifar10")
+    preset resnet_cifar10: ...
+    >>> encoder.output.shape, all_layers(encoder).output.shape  # stages of 64, 128 and 256 maps
+    ((None, 256), (None, 896))
+    """
+    names = [layer.name for layer in getattr(encoder, "layers", [])]
+    stages = {name.split("_")[0]: name for name in names if name.startswith("stack") and name.endswith("_out")}
+    blocks = [name for name in names if name.startswith("transformer_layer_")]
+    if stages:
+        maps = [encoder.get_layer(name).output for name in stages.values()]  # (n, h, w, c) each
+        pools = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
+        features = [pool()(one) for pool in pools for one in maps]  # -> (n, c) each
+    elif blocks and isinstance(encoder.input, dict):
+        real = keras.ops.cast(keras.ops.expand_dims(encoder.input["padding_mask"], -1), "float32")  # (n, t, 1)
+        states = [keras.ops.cast(encoder.get_layer(name).output, "float32") for name in blocks]  # (n, t, d) each
+        features = [keras.ops.sum(one * real, axis=1) / keras.ops.sum(real, axis=1) for one in states]  # -> (n, d) each
+    else:
+        return encoder
+    return keras.Model(encoder.input, keras.ops.concatenate(features, axis=-1), name="all_layers")
+
+
 def cut_encoder(encoder, layer):
     """Cut an encoder in two at a layer's output, so that the lower part can be run once and only the upper trains.
 
