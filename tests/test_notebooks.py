@@ -179,6 +179,10 @@ def test_prose_about_stored_records_is_what_they_hold():
     (low, high), (from_, to) = intervals["better CNN"], intervals["plain CNN, same recipe"]
     assert max(low, from_) < min(high, to), "03: the two networks with the same recipe can be told apart"
     assert from_ > intervals["plain CNN"][1], "03: the recipe brought the gain"
+    coder = means("04_autoencoders")
+    denoised, scratch = coder["frozen (denoising)"], coder["scratch"]
+    assert (denoised > coder["frozen random"] + 10).all() and (denoised < scratch - 4).all()
+    assert abs((coder["fine-tuned (denoising)"] - scratch).mean()) < 0.5
     simclr = means("05_contrastive")
     gain = simclr["frozen (SimCLR)"] - simclr["scratch"]
     assert [round(gain[labels]) for labels in (1, 10, 100)] == [22, 3, 1]
