@@ -1,10 +1,11 @@
-"""The fast course under other back ends of Keras, and with the lowest versions that requirements.txt allows.
+"""The fast course under other back ends of Keras, other versions of Python, and the lowest versions of the packages.
 
-    python tests/nightly/courses.py [tensorflow] [jax] [torch] [lowest] [--only 03,07]
+    python tests/nightly/courses.py [tensorflow] [jax] [torch] [lowest] [3.12] [3.13] [--only 03,07]
 
 It is run by hand, since a course takes from half an hour to three hours on two cores. `jax` and `torch` need the
-package (pip install ".[backends]"); `lowest` needs uv, and makes an environment of its own. What each course printed
-lies beside its executed notebooks in course-run/<name>. At the end stands a table of seconds by chapter.
+package (pip install ".[backends]"); `lowest` and a version of Python need uv, and make an environment of their own.
+What each course printed lies beside its executed notebooks in course-run/<name>. At the end stands a table of seconds
+by chapter.
 """
 
 import argparse
@@ -15,15 +16,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT, BACKENDS = Path(__file__).parents[2], ("tensorflow", "jax", "torch")
 DONE = re.compile(r"^\[\d+/\d+\] (\d\d)_\w+: (passed|failed).*?(?:\((.+?)(?:,.*)?\))?$", flags=re.M)
 
 
-def lowest(place):
-    """Make an environment with the lowest versions; return its Python."""
-    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, place], check=True)
+def environment(place, version, *options):
+    """Make an environment of its own for this Python, a path or a version such as "3.13"; return its Python."""
+    subprocess.run(["uv", "venv", "--quiet", "--python", version, place], check=True)
     python = Path(place, "bin", "python")
-    command = ["uv", "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct"]
+    command = ["uv", "pip", "install", "--quiet", "--python", python, *options]
     subprocess.run([*command, "--editable", f"{ROOT}[test]"], check=True)
     return python
 
@@ -31,7 +32,7 @@ def lowest(place):
 def course(name, python, only, cache):
     """Run the fast course from an empty cache; return what each chapter took, or that it failed."""
     variables = os.environ | {"KPRETRAIN_CACHE": cache}
-    if name != "lowest":
+    if name in BACKENDS:
         variables["KERAS_BACKEND"] = name
     out = ROOT / "course-run" / name
     out.mkdir(parents=True, exist_ok=True)
@@ -45,12 +46,16 @@ def course(name, python, only, cache):
 def main():
     """Run the courses that are named, one after another; the exit code is 1 if a chapter failed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", default=["tensorflow", "jax", "torch", "lowest"])
+    parser.add_argument("names", nargs="*", default=[*BACKENDS, "lowest"])
     parser.add_argument("--only")
     given, columns = parser.parse_args(), {}
     for name in given.names:
         with tempfile.TemporaryDirectory() as place:
-            python = lowest(Path(place, "python")) if name == "lowest" else sys.executable
+            python, own = sys.executable, Path(place, "python")
+            if name == "lowest":
+                python = environment(own, sys.executable, "--resolution", "lowest-direct")
+            elif name not in BACKENDS:
+                python = environment(own, name)
             columns[name] = course(name, python, given.only, str(Path(place, "cache")))
         print(f"{name}: {len(columns[name])} chapters", flush=True)
     print("| chapter |", " | ".join(columns), "|")
