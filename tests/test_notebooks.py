@@ -173,7 +173,7 @@ def means(name):
 
 
 def test_prose_about_stored_records_is_what_they_hold():
-    """What 03, 05 and 06 say of their records in words; a new record may ask for other words."""
+    """What 03 to 06 and 08 to 11 say of their records in words; a new record may ask for other words."""
     cnn = pd.DataFrame(results.load("03_cnn_mnist")["scores"]).groupby("arm")["score"]
     intervals = {arm: results.interval(scores)[1:] for arm, scores in cnn}
     (low, high), (from_, to) = intervals["better CNN"], intervals["plain CNN, same recipe"]
@@ -195,6 +195,22 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert at_ten["scratch"].round(1) == at_ten["fine-tuned (GAN)"].round(1) == 94.0
     ahead = gan["fine-tuned (GAN)"] - gan["scratch"]
     assert round(ahead[1]) == 4 and ahead[[5, 10, 50]].abs().max() < 0.5 and ahead[100].round(1) == -0.5
+    gpt = means("08_causal_language_model").unstack()
+    assert (gpt.loc[["fine-tuned (GPT)", "frozen (GPT)"]] > gpt.loc[["scratch", "TF-IDF"]].max()).all(axis=None)
+    tuned = gpt.loc["fine-tuned (GPT)"] - gpt.loc["frozen (GPT)"]
+    assert abs(tuned[10]) < 1 and tuned[200] > 4
+    resnet = means("09_transfer_resnet").unstack()
+    best, control = resnet.loc["frozen, all stages (ResNet)"], resnet.loc["frozen random, all stages"]
+    assert (best > resnet.loc[["pixels", "scratch", "frozen random, all stages"]].max()).all()
+    assert (resnet.loc["scratch"] < resnet.loc["fine-tuned (ResNet)"]).all()
+    assert (resnet.loc["fine-tuned (ResNet)"] < best).all()
+    assert (control - resnet.loc["pixels"]).mean() > (best - resnet.loc["pixels"]).mean() / 2
+    bert = means("10_transfer_bert").unstack()
+    assert (bert.loc["fine-tuned (BERT)"] - bert.loc["frozen (BERT)"]).abs().max() < 2
+    assert (bert.loc["frozen, all layers (BERT)"] > bert.loc[["fine-tuned (BERT)", "frozen (BERT)"]].max()).all()
+    sentences = means("11_sentence_vectors").unstack()
+    lead = sentences.loc["frozen, unit length (BERT)"] - sentences.loc["TF-IDF"]
+    assert lead.is_monotonic_decreasing and lead.min() > 0
 
 
 # ---------------------------------------------------------------- the code that the reader sees
