@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import RidgeClassifierCV
 from test_backbones import preset
 
 from kpretrain import backbones, data, presets, text
@@ -270,6 +271,17 @@ def test_the_shipped_backbone_stands_in_and_the_answer_says_so_first(tmp_path, c
     )
     assert first in html.unescape((out / "index.html").read_text(encoding="utf8")).split("<dl")[0]
     assert any(line.startswith(first) for line in capsys.readouterr().out.splitlines())
+
+
+def test_frozen_networks_are_asked_at_all_layers_under_a_head_that_is_held_back(tmp_path, capsys):
+    dataset, _ = own.read(photos(tmp_path / "photos"))
+    arms, _ = own._arms("images", dataset, "resnet_cifar10", 2, False)
+    for name in ("pixels", "frozen", "frozen random"):
+        assert isinstance(arms[name].estimator[-1], RidgeClassifierCV), name
+    features = {name: arms[name].estimator[0] for name in ("frozen", "frozen random")}
+    assert {name: one.weights for name, one in features.items()} == {"frozen": "pretrained", "frozen random": "random"}
+    assert all(one.encoder.output.shape == (None, 2 * (64 + 128 + 256)) for one in features.values())
+    assert arms["fine-tuned"].estimator.encoder.output.shape == (None, 256)  # what is trained stays as it was
 
 
 def test_a_public_backbone_on_this_machine_is_taken_frozen_and_tuned_where_asked(tmp_path, capsys, monkeypatch):
