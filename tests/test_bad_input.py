@@ -233,7 +233,7 @@ def utf_16_as_said(folder):
     return utf_16(folder)
 
 
-@case("UTF-16.*Name its encoding, for instance encoding='utf-8'", "--encoding", "utf-16")
+@case("(?i:utf-16).*Name its encoding, for instance encoding='utf-8'", "--encoding", "utf-16")
 def another_encoding_than_said(folder):
     return table(folder / "a.csv")
 

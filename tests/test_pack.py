@@ -67,7 +67,8 @@ def test_a_packed_folder_sets_itself_up_once_and_opens(course, tmp_path, monkeyp
     shutil.rmtree(course)
     moved = tmp_path / "elsewhere" / made.name
     shutil.move(made, moved)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KPRETRAIN_CACHE": str(tmp_path / "cache")}
+    path = os.pathsep.join([str(Path(sys.base_prefix, "bin")), os.environ["PATH"]])  # where this Python comes from
+    environment = {"PATH": path, "HOME": str(tmp_path), "KPRETRAIN_CACHE": str(tmp_path / "cache")}
     if os.name == "nt":
         pytest.skip("the start script for Windows is looked at, not run")
 

@@ -751,11 +751,11 @@ def test_another_process_gives_the_same_fingerprints_and_predictions(encoder, im
         f"classifier, x = joblib.load({str(tmp_path / 'fitted')!r})\n"
         f"joblib.dump(classifier.predict_proba(x), {str(tmp_path / 'there')!r})\n"
     )
-    there = subprocess.run(
-        [sys.executable, "-c", script + SCRIPT], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    file = tmp_path / "script.py"  # from Python 3.13 on, code after -c has its source, and code in exec has none
+    file.write_text(script + SCRIPT, encoding="utf8")
+    there = subprocess.run([sys.executable, file], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert np.array_equal(joblib.load(tmp_path / "there"), classifier.predict_proba(x))
     with contextlib.redirect_stdout(io.StringIO()) as here:
-        exec(compile(SCRIPT, "<string>", "exec"), {"__name__": "__main__"})
+        exec(compile(SCRIPT, str(file), "exec"), {"__name__": "__main__"})
     assert len(set(there.split())) == 13
     assert here.getvalue() == there
