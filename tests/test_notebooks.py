@@ -217,6 +217,10 @@ def test_prose_about_stored_records_is_what_they_hold():
     sentences = means("11_sentence_vectors").unstack()
     lead = sentences.loc["frozen, unit length (BERT)"] - sentences.loc["TF-IDF"]
     assert lead.is_monotonic_decreasing and lead.min() > 0
+    ahead = sentences.loc["frozen, unit length (BERT)", 10] - sentences.loc["TF-IDF", 200]
+    assert abs(ahead) < 2 and sentences.loc["frozen (LSA)", 200] < sentences.loc["TF-IDF", 200] + 1
+    both = sentences.loc["unit length beside TF-IDF (BERT)"] - sentences.loc["frozen, unit length (BERT)"]
+    assert both[200] > 1
 
 
 # ---------------------------------------------------------------- the code that the reader sees
@@ -1237,6 +1241,9 @@ def test_11_bm25_agrees_with_its_formula_word_by_word():
                     rarity = np.log(1 + (4 - have + 0.5) / (have + 0.5))
                     expected[row, column] += rarity * (k1 + 1) * f / (f + k1 * (1 - b + b * len(text) / average))
         np.testing.assert_allclose(bm25(texts, questions, k1, b), expected)
+    more = [*texts, "mean", "of the"]  # six texts to count the rarity in: `mean` stands in two, `array` in two
+    one_word = bm25(texts, ["mean", "array"], 0, 0, counted=more)  # with k1 = 0 a word counts once
+    np.testing.assert_allclose(one_word.max(axis=1), np.log(1 + (6 - 2 + 0.5) / (2 + 0.5)))
 
 
 def test_11_ranks_fusion_and_the_four_numbers_by_hand():
