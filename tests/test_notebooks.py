@@ -187,12 +187,19 @@ def test_prose_about_stored_records_is_what_they_hold():
     gain = simclr["frozen (SimCLR)"] - simclr["scratch"]
     assert [round(gain[labels]) for labels in (1, 10, 100)] == [22, 3, 1]
     assert (simclr["fine-tuned (SimCLR)"] < simclr["frozen (SimCLR)"]).all()
+    longer = simclr["scratch, longer", 10]  # which ran at ten labels alone
+    assert 0.5 < simclr["frozen (SimCLR)", 10] - longer < gain[10] / 2 and longer > simclr["frozen (SimCLR)", 5]
+    assert abs(simclr["fine-tuned (SimCLR)", 10] - longer) < 1
+    assert abs(simclr["spread over pixels", 10] - simclr["frozen (SimCLR)", 10]) < 1
+    assert coder["scratch, longer", 10] > coder["fine-tuned (denoising)", 10] + 1
+    assert coder["frozen random (Transformer)", 10] + 10 < coder["frozen (masked)", 10] < denoised[10]
     gan = means("06_gan")
     assert (gan["frozen (GAN)"] > gan["frozen random"]).all()
     at_ten = gan.xs(10, level="labels")
     assert round(at_ten["frozen (GAN)"] - at_ten["frozen random"]) == 13
     assert round(at_ten["scratch"] - at_ten["frozen (GAN)"]) == 11
     assert at_ten["scratch"].round(1) == at_ten["fine-tuned (GAN)"].round(1) == 94.0
+    assert at_ten["scratch, longer"] > at_ten["fine-tuned (GAN)"] + 1
     ahead = gan["fine-tuned (GAN)"] - gan["scratch"]
     assert round(ahead[1]) == 4 and ahead[[5, 10, 50]].abs().max() < 0.5 and ahead[100].round(1) == -0.5
     gpt = means("08_causal_language_model").unstack()
