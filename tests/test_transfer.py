@@ -759,3 +759,10 @@ def test_another_process_gives_the_same_fingerprints_and_predictions(encoder, im
         exec(compile(SCRIPT, str(file), "exec"), {"__name__": "__main__"})
     assert len(set(there.split())) == 13
     assert here.getvalue() == there
+
+
+def test_two_processes_agree_on_code_that_has_no_source():
+    code = f"exec(compile({SCRIPT!r}, '<nowhere>', 'exec'), {{'__name__': '__main__'}})"  # the bytecode stands in
+    command = [sys.executable, "-c", code]
+    one, other = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert one == other and len(set(one.split())) == 13
