@@ -33,7 +33,6 @@ _MODULES = (
     "ranking",
     "results",
     "session",
-    "source",
     "text",
     "transfer",
 )

@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import linecache
 import os
 import subprocess
 import sys
@@ -238,11 +239,7 @@ def test_code_counts_with_all_that_it_calls(tmp_path, change, name):
 
 
 def test_remarks_and_the_place_of_code_count_for_nothing(tmp_path):
-    other = (
-        CODE.replace("Say what it does.", "Say more.")
-        .replace("# a remark", "# another\n\n")
-        .replace("def helper", "def idle():\n    pass\n\n\ndef helper")
-    )
+    other = CODE.replace("# a remark", "# another\n\n").replace("def helper", "def idle():\n    pass\n\n\ndef helper")
     before, after = imported(tmp_path, "mine", CODE), imported(tmp_path, "yours", other)
     for name in ("outer", "Model", "Step", "Point"):
         assert fingerprint(getattr(before, name)) == fingerprint(getattr(after, name))
@@ -330,13 +327,13 @@ def test_what_is_installed_counts_with_its_version(monkeypatch):
     without = [fingerprint(value, versions=False) for value in values]
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + "+local")
-    names.source._origin.cache_clear()
+    names._origin.cache_clear()
     assert [fingerprint(value) for value in values] == before
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1")
-    names.source._origin.cache_clear()
+    names._origin.cache_clear()
     after = [fingerprint(value) for value in values]
     pooled = [fingerprint(value, versions=False) for value in values]
-    names.source._origin.cache_clear()
+    names._origin.cache_clear()
     assert not set(before) & set(after) and pooled == without  # records of several machines
 
 
@@ -384,6 +381,74 @@ def test_a_model_of_ours_is_the_same_before_and_after_it_is_used():
     assert fingerprint(model) == before
     model.scale[1]["a"][1] = 5
     assert fingerprint(model) != before
+
+
+def test_the_code_of_the_course_counts_as_a_whole(tmp_path, monkeypatch):
+    before = fingerprint(data.Part)
+    without = fingerprint(data.Part, versions=False)
+    (tmp_path / "tools").mkdir()
+    for file in (tmp_path / "one.py", tmp_path / "tools" / "page.py"):
+        file.write_text("SCALE = 2\n")
+    monkeypatch.setattr(names, "_PACKAGE", tmp_path)
+    found = []
+    for file in ("tools/page.py", "one.py", "one.py"):
+        names._origin.cache_clear()
+        found.append(fingerprint(data.Part))
+        (tmp_path / file).write_text("SCALE = 3\n")
+    pooled = fingerprint(data.Part, versions=False)
+    names._origin.cache_clear()
+    assert found[0] == found[1] != found[2] and before not in found  # no arm can reach tools
+    assert pooled == without
+
+
+def made(text, name, file):
+    """What a text defines, its source known under a file's name, as that of a notebook's cell is."""
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec", dont_inherit=True), space := {"__name__": "__main__"})
+    return space[name]
+
+
+def test_records_know_code_by_its_source_which_every_python_reads_alike(monkeypatch):
+    text = "def scaled(x):\n    return x * 2\n"
+    one, moved = made(text, "scaled", "/nowhere/1.py"), made("\n\n" + text, "scaled", "/nowhere/2.py")
+    other = made(text.replace("2", "3"), "scaled", "/nowhere/3.py")
+    kept, told = fingerprint(one), fingerprint(one, versions=False)
+    assert fingerprint(moved) == kept != fingerprint(other)
+    assert fingerprint(moved, versions=False) == told != fingerprint(other, versions=False)
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert fingerprint(one) != kept and fingerprint(one, versions=False) == told
+
+
+LINE = "fs = [lambda: 1, lambda: 2, lambda x: x, lambda x: (lambda: x), (lambda a: lambda: a + 1)(3)]\n"
+
+
+def test_lambdas_on_one_line_are_told_apart():
+    found = [fingerprint(each) for each in made(LINE, "fs", "/nowhere/line.py")]
+    again = [fingerprint(each) for each in made("\n\n" + LINE.replace("fs", "functions"), "functions", "/nowhere/4.py")]
+    assert found == again and len(set(found)) == 5
+
+
+def test_what_runs_counts_and_not_what_stands_in_the_file_by_now(tmp_path):
+    old = imported(tmp_path, "mine", "def f(x):\n    return x + 1\n")
+    before = fingerprint(old.f)
+    (tmp_path / "mine.py").write_text("def f(x):\n    return x + 2\n")
+    linecache.checkcache()
+    assert fingerprint(old.f) == before
+    new = imported(tmp_path, "mine", "def f(x):\n    return x + 2\n")
+    assert fingerprint(new.f) != before
+
+
+def test_whose_code_it_is(tmp_path, monkeypatch):
+    assert names.origin("__main__") is names.origin(__name__) is None
+    assert names.origin("json.decoder") == names.origin("builtins") == "python"
+    assert names.origin("sklearn.svm").startswith("scikit-learn ")
+    assert names.origin("sklearn.svm").count(".") == 2
+    assert names.origin("kpretrain.data").startswith("kpretrain ")
+    monkeypatch.syspath_prepend(tmp_path)  # a file of one's own with a name of the standard library's
+    monkeypatch.delitem(sys.modules, "code", raising=False)
+    (tmp_path / "code.py").write_text("")
+    importlib.import_module("code")
+    assert names.origin("code") is None
 
 
 # ------------------------------------------------------------------------------------------------ rows

@@ -134,7 +134,7 @@ def compare(
     folder = Path(folder) if folder is not None else cache_folder() / "compare"
     folder.mkdir(parents=True, exist_ok=True)
     cells = [(arm, n, seed) for seed in seeds for n in sizes for arm in arms if n in grid[arm]]
-    key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint([_run_cell, draw]))
+    key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint(_run_cell))
     files = {cell: folder / f"{_digest(key, prints[cell[0]], *cell)}.json" for cell in cells if prints[cell[0]]}
     done = {cell: found for cell, file in files.items() if (found := _finished(file, cell, len(test.y)))}
     rivals = {name: arm.against for name, arm in arms.items()}
