@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import textwrap
+import tokenize
 import types
 from pathlib import Path, PurePath
 
@@ -181,7 +182,7 @@ class _Walk:
         if not self.versions:
             try:
                 return textwrap.dedent(inspect.getsource(code))
-            except OSError:  # there is none, as of code in `exec`
+            except (OSError, SyntaxError, tokenize.TokenError):  # none, or one that cannot be cut out
                 pass
         return sys.version_info[:2], marshal.dumps(_placeless(code), 2)  # 2 leaves out which parts are shared
 

@@ -419,6 +419,16 @@ def test_records_know_code_by_its_source_which_every_python_reads_alike(monkeypa
     assert fingerprint(one) != kept and fingerprint(one, versions=False) == told
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["value = [(\n    lambda x: '''\n{}''')][0]\n", "value = [\n    lambda x: [\n        x,\n        {}]\n][0]\n"],
+)
+def test_a_source_that_is_hard_to_cut_out_is_told_apart_all_the_same(text):
+    one, again, other = (made(text.format(n), "value", f"/nowhere/odd{k}.py") for k, n in enumerate((2, 2, 3)))
+    found = [fingerprint(each, versions=False) for each in (one, again, other)]
+    assert found[0] == found[1] != found[2]
+
+
 LINE = "fs = [lambda: 1, lambda: 2, lambda x: x, lambda x: (lambda: x), (lambda a: lambda: a + 1)(3)]\n"
 
 
