@@ -204,7 +204,7 @@ def to_litert(model, path, calibrate=None):
         model.export(str(path), format="litert", verbose=False, **options)
 
 
-def to_int8(source, path, calibrate=None):
+def to_int8(source, path, calibrate=None, operations=("Conv", "Gather", "Gemm", "MatMul")):
     """Quantise an ONNX file: with rows for calibration weights and activations, else the weights of dense layers alone.
 
     Parameters
@@ -213,6 +213,9 @@ def to_int8(source, path, calibrate=None):
         The float file, and the one that is written.
     calibrate : dict of str to array (n, ...), optional
         Rows of the training part, by input.
+    operations : sequence of str, optional
+        Which ONNX operations are quantised after a calibration; None is all that ONNX Runtime knows. Attention then
+        breaks: to hide padding it adds -2e38 to its scores, and one scale for that range makes all others zero.
 
     Returns
     -------
@@ -245,7 +248,8 @@ def to_int8(source, path, calibrate=None):
         if calibrate is None:
             quantization.quantize_dynamic(str(source), str(path), op_types_to_quantize=["MatMul", "Gemm"])
         else:
-            quantization.quantize_static(str(source), str(path), Rows(), per_channel=True)
+            only = None if operations is None else list(operations)
+            quantization.quantize_static(str(source), str(path), Rows(), per_channel=True, op_types_to_quantize=only)
     kinds = onnx.TensorProto.INT8, onnx.TensorProto.UINT8
     weights = [
         one for one in onnx.load(str(path)).graph.initializer if one.data_type in kinds and np.prod(one.dims) > 1
