@@ -9,12 +9,15 @@ presets, backbones          checkpoints that are kept or shipped; pretrained net
 ranking                     which backbone for these rows: scores of frozen features by a few labels
 results, plot, check        stored records; figures; bets and the checks of the exercises
 tools                       the command line and its pages, which a reader of a notebook never meets
-files, fingerprint, words   caches and whole writes; keys of what is kept; numbers in words
+files, words                caches and whole writes; numbers in words
+fingerprint, source         keys of what is kept: values, and the code that they hold
 """
 
 import importlib
 import os
 import sys
+
+from . import source  # at once, since it notes what the files of the course say now
 
 __version__ = "0.1.0"
 
@@ -33,6 +36,7 @@ _MODULES = (
     "ranking",
     "results",
     "session",
+    "source",
     "text",
     "transfer",
 )

@@ -1,33 +1,25 @@
 """A name for anything that an arm may hold: the same in every process, and another one after a change."""
 
 import dataclasses
-import dis
 import enum
 import functools
 import hashlib
-import importlib.metadata
-import inspect
 import json
-import marshal
 import numbers
 import os
 import re
-import sys
 import tempfile
-import textwrap
-import tokenize
 import types
 from pathlib import Path, PurePath
 
 import keras
 import numpy as np
 
+from . import source
+
 _BYTES = (bytes, bytearray, memoryview)
 _PLAIN = (str, *_BYTES, numbers.Number, type(None), type(...), range, slice, np.generic, np.dtype)
 _CODE = (types.FunctionType, type, types.ModuleType)
-_PACKAGE = Path(__file__).parent
-_STANDARD = Path(os.__file__).parent
-_distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
 def fingerprint(value, versions=True):
@@ -143,15 +135,15 @@ class _Walk:
             parts = map(each, value)
         else:
             applies = (what for rule, what in _COUNTS.items() if _is(value, rule))
-            if (counts := next(applies, None)) is None and (found := _place(value)):
+            if (counts := next(applies, None)) is None and (found := source.place(value)):
                 return self.installed(*found)
             parts = [each((counts or _else)(value))]
         return _hash("value", each(kind), *parts)
 
     def code(self, value):
-        if not _is_own(value):
-            named = _home(value), getattr(value, "__qualname__", "")
-            if found := _place(value) if isinstance(value, types.FunctionType) else named:
+        if not source.is_own(value):
+            named = source.home(value), getattr(value, "__qualname__", "")
+            if found := source.place(value) if isinstance(value, types.FunctionType) else named:
                 return self.installed(*found)
         if id(value) not in self.numbers:
             self.numbers[id(value)] = len(self.met)
@@ -159,7 +151,7 @@ class _Walk:
         return _hash("code", str(self.numbers[id(value)]))
 
     def installed(self, module, name):
-        return _hash("installed", f"{module}.{name}", str(origin(module)) if self.versions else "")
+        return _hash("installed", f"{module}.{name}", str(source.origin(module)) if self.versions else "")
 
     def content(self, code):
         """What counts of code of yours, and of the inner function of an installed decorator."""
@@ -174,17 +166,9 @@ class _Walk:
         cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
         filled = {name: cell.cell_contents for name, cell in cells if not repr(cell).endswith(": empty>")}
         outside = [code.__defaults__, code.__kwdefaults__, filled]
-        if not _is_own(code):
-            return [self.installed(_home(code), code.__code__.co_qualname), *outside]
-        return [self.what_it_does(code.__code__), vars(code), _read_by(code), *outside]
-
-    def what_it_does(self, code):
-        if not self.versions:
-            try:
-                return textwrap.dedent(inspect.getsource(code))
-            except (OSError, SyntaxError, tokenize.TokenError):  # none, or one that cannot be cut out
-                pass
-        return sys.version_info[:2], marshal.dumps(_placeless(code), 2)  # 2 leaves out which parts are shared
+        if not source.is_own(code):
+            return [self.installed(source.home(code), code.__code__.co_qualname), *outside]
+        return [source.what_it_does(code.__code__, text=not self.versions), vars(code), source.read_by(code), *outside]
 
 
 # ---------------------------------------------------------------- what of a value counts
@@ -223,7 +207,7 @@ def _else(value):
         if own := {name: item for name, item in own.items() if name not in _ASIDE}:
             return own
     silent = kind.__repr__ is object.__repr__ or hasattr(value, "state_dict")
-    silent |= origin(kind.__module__) not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
+    silent |= source.origin(kind.__module__) not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
     if silent or re.search(r"\b0x[0-9a-f]{4,}", told):
         raise TypeError(
             f"{told} has no description that stays the same in another process. Give its class a __repr__ that "
@@ -240,127 +224,11 @@ def _written(kind, name, item):
     """Whether an attribute of a class was written for it: not what dataclasses, named tuples and enums add."""
     function = getattr(item, "__func__", item)
     if isinstance(function, types.FunctionType):
-        made = _MAKERS.match(_home(function) or "") or function.__code__.co_qualname.startswith("__create_fn__")
+        made = _MAKERS.match(source.home(function) or "") or function.__code__.co_qualname.startswith("__create_fn__")
         return not made
     if _dunder(name):
         return hasattr(type(item), "__get__") and not isinstance(item, types.GetSetDescriptorType)
     return name != "_abc_impl" and not (issubclass(kind, enum.Enum) and name.startswith("_"))
-
-
-# ---------------------------------------------------------------- code
-
-
-def origin(module):
-    """Tell whose code a module's is.
-
-    Parameters
-    ----------
-    module : str
-        Its full name. It need not be imported.
-
-    Returns
-    -------
-    str or None
-        "python" for the standard library, distribution and version for what is installed ("keras 3.15.1"), and for
-        kpretrain the hash of its files. None for what is yours, which may change under the same version: notebooks,
-        scripts and files beside them.
-
-    Examples
-    --------
-    >>> origin("json.decoder"), origin("__main__")
-    ('python', None)
-    >>> origin("sklearn.svm").split()[0], origin("kpretrain.data").split()[0]
-    ('scikit-learn', 'kpretrain')
-    """
-    top = (module or "__main__").partition(".")[0]
-    return _origin(top, getattr(sys.modules.get(top), "__file__", None))
-
-
-@functools.cache
-def _origin(top, file):
-    if top == "__main__":
-        return None
-    if top == "kpretrain":  # mostly a folder that is being edited; what an arm cannot reach is left out
-        files = [path for path in sorted(_PACKAGE.rglob("*.py")) if path.parent.name not in ("check", "tools")]
-        return f"kpretrain {_hash('files', *(path.read_text(encoding='utf8') for path in files)).hex()}"
-    parents = Path(file).parents if file else ()
-    installed = any(folder.name in ("site-packages", "dist-packages") for folder in parents)
-    if top in sys.stdlib_module_names and (not file or (_STANDARD in parents and not installed)):
-        return "python"
-    if file and not installed:  # also what is installed as a link to a folder that is being edited
-        return None
-    names = sorted(set(_distributions().get(top, ())))
-    found = [f"{name} {re.match(r'([0-9]+[.]?){1,3}|.*', importlib.metadata.version(name))[0]}" for name in names]
-    return ", ".join(found) or (top if installed else None)
-
-
-def _home(value):
-    """The name of the module that a function, a class, a module itself or an object's class is of."""
-    if isinstance(value, types.ModuleType):
-        return value.__name__
-    if isinstance(value, types.FunctionType):
-        return value.__globals__.get("__name__")
-    return (value if isinstance(value, type) else type(value)).__module__
-
-
-def _is_own(value):
-    return origin(_home(value)) is None
-
-
-def _place(value):
-    """(module, name) where something installed can be imported from, which may be an instance; or None."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    for module in (getattr(value, "__module__", None), type(value).__module__, "scipy.special"):
-        space = sys.modules.get(module) if isinstance(module, str) else None
-        if space is None or origin(module) is None:
-            continue
-        if name and functools.reduce(lambda part, key: getattr(part, key, None), name.split("."), space) is value:
-            return module, name
-        if found := [key for key, item in list(vars(space).items()) if item is value and not key.startswith("_")]:
-            return module, min(found)
-    return None
-
-
-def _whole(code):
-    """A function's code, and that of the functions within."""
-    codes = [code]
-    for each in codes:  # which grows
-        codes += [const for const in each.co_consts if isinstance(const, types.CodeType)]
-    return codes
-
-
-def _placeless(code):
-    """All of it that decides what it does, and nothing of where it stands."""
-    consts = tuple(_placeless(each) if isinstance(each, types.CodeType) else each for each in code.co_consts)
-    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=consts)
-
-
-def _read_by(function):
-    """What a function of yours reads from outside, by a global name or an import of its own: name -> value.
-
-    Of a module of yours, whatever has a name that the function knows.
-    """
-    space, found, seen = function.__globals__, {}, set()
-    codes = _whole(function.__code__)
-    steps = [step for code in codes for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    reads = {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")}
-    names = {name for code in codes for name in code.co_names}
-    todo = [("", {name: space[name] for name in reads if name in space and not _dunder(name)})]
-    for level, wanted, step in zip(steps, steps[1:], steps[2:], strict=False):
-        if step.opname == "IMPORT_NAME" and (level.argval or origin(step.argval) is None):
-            try:
-                module = __import__(step.argval, space, None, wanted.argval or (), level.argval)
-            except ImportError:  # the function has its own way without it, or fails as well
-                continue
-            todo.append(("", {step.argval: module}))
-    for path, held in todo:  # which grows
-        for name, value in held.items():
-            if not (isinstance(value, types.ModuleType) and _is_own(value)):
-                found[path + name] = value
-            elif value not in seen:
-                seen.add(value)
-                todo.append((f"{path}{name}.", {each: getattr(value, each) for each in names if hasattr(value, each)}))
-    return found
 
 
 # ---------------------------------------------------------------- Keras
@@ -399,9 +267,9 @@ def _internals():
 
 def _carried(part):
     """What a layer holds outside configuration and weights: code, and, where its class is yours, what that asks for."""
-    members = [item for kind in type(part).__mro__ if _is_own(kind) for item in vars(kind).values()]
+    members = [item for kind in type(part).__mro__ if source.is_own(kind) for item in vars(kind).values()]
     codes = [getattr(getattr(item, "fget", item), "__code__", None) for item in members]
-    asked = {name for code in codes if code for each in _whole(code) for name in each.co_names}
+    asked = {name for code in codes if code for each in source.whole(code) for name in each.co_names}
     return {
         name: _without_layers(item)
         for name, item in vars(part).items()
@@ -416,7 +284,7 @@ _APART = (keras.Layer, keras.Variable, keras.KerasTensor, keras.random.SeedGener
 def _holds_code(value):
     if isinstance(value, dict | list | tuple):
         return any(map(_holds_code, value.values() if isinstance(value, dict) else value))
-    code = isinstance(value, functools.partial) or _is_own(getattr(value, "__func__", value))
+    code = isinstance(value, functools.partial) or source.is_own(getattr(value, "__func__", value))
     return code and not isinstance(value, _APART)
 
 
@@ -453,7 +321,9 @@ def _plain_json(value):
         if node.get("class_name") == "__lambda__":  # bytecode and a file's name; the function itself counts as code
             return None
         module = node.get("module") or "__main__"
-        ours = "class_name" in node and (module.startswith("kpretrain.") or origin(module) is None)  # it may move
+        ours = "class_name" in node and (
+            module.startswith("kpretrain.") or source.origin(module) is None
+        )  # it may move
         return {key: item for key, item in node.items() if key != "compile_config" and not (ours and key == "module")}
 
     whole = json.dumps(keras.saving.serialize_keras_object(value))

@@ -7,9 +7,11 @@ import importlib.metadata
 import importlib.util
 import linecache
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,7 +22,7 @@ from keras import layers
 from sklearn.linear_model import LogisticRegression
 
 import kpretrain
-from kpretrain import data
+from kpretrain import data, source
 from kpretrain import fingerprint as names
 from kpretrain.fingerprint import fingerprint
 
@@ -327,13 +329,13 @@ def test_what_is_installed_counts_with_its_version(monkeypatch):
     without = [fingerprint(value, versions=False) for value in values]
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + "+local")
-    names._origin.cache_clear()
+    source._origin.cache_clear()
     assert [fingerprint(value) for value in values] == before
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1")
-    names._origin.cache_clear()
+    source._origin.cache_clear()
     after = [fingerprint(value) for value in values]
     pooled = [fingerprint(value, versions=False) for value in values]
-    names._origin.cache_clear()
+    source._origin.cache_clear()
     assert not set(before) & set(after) and pooled == without  # records of several machines
 
 
@@ -384,21 +386,35 @@ def test_a_model_of_ours_is_the_same_before_and_after_it_is_used():
 
 
 def test_the_code_of_the_course_counts_as_a_whole(tmp_path, monkeypatch):
-    before = fingerprint(data.Part)
-    without = fingerprint(data.Part, versions=False)
     (tmp_path / "tools").mkdir()
-    for file in (tmp_path / "one.py", tmp_path / "tools" / "page.py"):
-        file.write_text("SCALE = 2\n")
-    monkeypatch.setattr(names, "_PACKAGE", tmp_path)
+    for file in ("one.py", "tools/page.py"):
+        (tmp_path / file).write_text("SCALE = 2\n")
     found = []
     for file in ("tools/page.py", "one.py", "one.py"):
-        names._origin.cache_clear()
-        found.append(fingerprint(data.Part))
+        found.append(source.files_hash(tmp_path))
         (tmp_path / file).write_text("SCALE = 3\n")
-    pooled = fingerprint(data.Part, versions=False)
-    names._origin.cache_clear()
-    assert found[0] == found[1] != found[2] and before not in found  # no arm can reach tools
-    assert pooled == without
+    assert found[0] == found[1] != found[2]  # no arm can reach tools
+    before, without = fingerprint(data.Part), fingerprint(data.Part, versions=False)
+    monkeypatch.setattr(source, "_COURSE", "kpretrain of another day")
+    source._origin.cache_clear()
+    after, pooled = fingerprint(data.Part), fingerprint(data.Part, versions=False)
+    source._origin.cache_clear()
+    assert after != before and pooled == without
+
+
+def test_the_files_of_the_course_are_read_when_it_is_imported(tmp_path):
+    """What is edited while a notebook is open does not run there, so it must not name what that notebook keeps."""
+    shutil.copytree(Path(kpretrain.__file__).parent, tmp_path / "kpretrain", ignore=shutil.ignore_patterns("__pyc*"))
+    edit = f"open({str(tmp_path / 'kpretrain' / 'words.py')!r}, 'a').write('SCALE = 3')\n"
+    ask = "print(source.origin('kpretrain'))\n"
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", f"from kpretrain import source\n{code}"], cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, text=True, check=True,
+        ).stdout
+        for code in (ask, edit + ask, ask)
+    ]  # fmt: skip
+    assert found[0] == found[1] != found[2]
 
 
 def made(text, name, file):
@@ -449,16 +465,16 @@ def test_what_runs_counts_and_not_what_stands_in_the_file_by_now(tmp_path):
 
 
 def test_whose_code_it_is(tmp_path, monkeypatch):
-    assert names.origin("__main__") is names.origin(__name__) is None
-    assert names.origin("json.decoder") == names.origin("builtins") == "python"
-    assert names.origin("sklearn.svm").startswith("scikit-learn ")
-    assert names.origin("sklearn.svm").count(".") == 2
-    assert names.origin("kpretrain.data").startswith("kpretrain ")
+    assert source.origin("__main__") is source.origin(__name__) is None
+    assert source.origin("json.decoder") == source.origin("builtins") == "python"
+    assert source.origin("sklearn.svm").startswith("scikit-learn ")
+    assert source.origin("sklearn.svm").count(".") == 2
+    assert source.origin("kpretrain.data").startswith("kpretrain ")
     monkeypatch.syspath_prepend(tmp_path)  # a file of one's own with a name of the standard library's
     monkeypatch.delitem(sys.modules, "code", raising=False)
     (tmp_path / "code.py").write_text("")
     importlib.import_module("code")
-    assert names.origin("code") is None
+    assert source.origin("code") is None
 
 
 # ------------------------------------------------------------------------------------------------ rows

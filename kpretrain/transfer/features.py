@@ -5,8 +5,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import files
-from ..fingerprint import fingerprint, origin, rows_fingerprint
+from .. import files, source
+from ..fingerprint import fingerprint, rows_fingerprint
 from .encoders import as_rows, check_features, check_settings, forward, fresh, seed_from
 
 
@@ -108,7 +108,7 @@ class Features(TransformerMixin, BaseEstimator):
         if not self.cache:
             return None
         try:
-            made_by = [keras.backend.backend(), origin(keras.backend.backend()), forward]
+            made_by = [keras.backend.backend(), source.origin(keras.backend.backend()), forward]
             key = fingerprint([made_by, self.encoder_, self.preprocess, rows_fingerprint(x)])
         except TypeError as error:
             print(f"Features: computed without the cache. {error}")
