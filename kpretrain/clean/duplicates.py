@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pandas as pd
 import rensa
+from joblib import Parallel, delayed
 from scipy.sparse import coo_array, csgraph
 
 from .noise import fold_text, is_missing, take_out, text_column
@@ -112,6 +113,7 @@ def duplicates(texts, threshold=0.8):
     return pd.factorize(clusters)[0]
 
 
+@functools.lru_cache(maxsize=64)  # neighbours in a bucket are compared one after another
 def _shingles(text):
     padded = f" {text} "
     return {padded[start : start + _SHINGLE] for start in range(max(1, len(padded) - _SHINGLE + 1))}
@@ -148,15 +150,18 @@ def _near(texts, threshold):
 
 def _signatures(texts, threshold):
     """One hash for each band: (n, bands) uint64."""
-    bands, rows = _bands(threshold)
+    chunk = np.cumsum([len(text) for text in texts]) // _CHUNK
+    parts = np.split(np.asarray(texts, dtype=object), np.flatnonzero(np.diff(chunk)) + 1)
+    jobs = -1 if len(parts) > 2 else 1  # a process takes longer to start than to sign a chunk
+    return np.concatenate(Parallel(n_jobs=jobs)(delayed(_sign)(part, *_bands(threshold)) for part in parts))
+
+
+def _sign(texts, bands, rows):
     odd = np.random.default_rng(0).integers(0, 2**63, size=rows, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    chunk, keys = np.cumsum([len(text) for text in texts]) // _CHUNK, []
-    for part in np.split(np.asarray(texts, dtype=object), np.flatnonzero(np.diff(chunk)) + 1):
-        sets = [_shingles(text) for text in part]
-        digests = rensa.RMinHash.digest_matrix_from_token_sets(sets, bands * rows, 1).to_rows()
-        # (texts, bands, rows) -> (texts, bands)
-        keys.append((np.array(digests, np.uint64).reshape(-1, bands, rows) * odd).sum(axis=2))
-    return np.concatenate(keys)
+    sets = [_shingles(text) for text in texts]
+    digests = rensa.RMinHash.digest_matrix_from_token_sets(sets, bands * rows, 1).to_rows()
+    # (texts, bands, rows) -> (texts, bands)
+    return (np.array(digests, np.uint64).reshape(-1, bands, rows) * odd).sum(axis=2)
 
 
 def _candidates(keys, band):
