@@ -123,6 +123,7 @@ class ContrastiveTune(ClassifierMixin, BaseEstimator):
         )
         twins, means = _Twins(self.encoder_), []
         twins.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), "mse")
+        twins.optimizer.build(twins.trainable_variables)  # else TensorFlow traces the step twice
 
         def rows(numbers):
             return encoders.as_inputs(encoders.take(inputs, numbers))
