@@ -31,6 +31,7 @@ SETTINGS = {
     "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
     "10": {"labels_per_class": [10, 50, 200], "draws": 5, "sizes": [50]},
     "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
+    "16": {"draws": 4, "trees": 40, "passes": 1, "corpus_mb": 32},
 }
 
 

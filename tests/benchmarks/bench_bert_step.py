@@ -4,10 +4,10 @@
     KERAS_BACKEND=jax python tests/benchmarks/bench_bert_step.py --layers 2 --rows 8 --steps 2   # on a processor
 
 One line of JSON for each length and each arithmetic: milliseconds for a step (the median of three runs of `--steps`),
-tokens a second, FLOP a second, the share of what a large matrix product reaches in the same arithmetic, and GiB at the
-most. FLOP are counted, not measured: six for each weight that multiplies and each token, three times the two products
-of attention, and the output layer for the hidden tokens alone. Chapter 16 shows what a GPU answered
-(data/results/16_gpu.json).
+tokens a second, FLOP a second, what a large matrix product reaches in the same arithmetic, and GiB at the most so far.
+FLOP are counted, not measured: six for each weight that multiplies and each token, three times the two products of
+attention, and the output layer for the hidden tokens alone. Chapter 16 shows what a GPU answered
+(data/results/16_bert_on_a_gpu.jsonl).
 """
 
 import argparse
@@ -78,7 +78,9 @@ def measure(policy, layers, rows, length, steps):
         "token_ids": random.integers(1, VOCABULARY, (n, length), dtype="int32"),
         "segment_ids": np.zeros((n, length), "int32"),
         "padding_mask": np.ones((n, length), "int32"),
-        "mask_positions": np.sort(random.permuted(np.tile(np.arange(length), (n, 1)), axis=1)[:, :hidden]).astype("int32"),
+        "mask_positions": np.sort(random.permuted(np.tile(np.arange(length), (n, 1)), axis=1)[:, :hidden]).astype(
+            "int32"
+        ),
     }
     y = random.integers(1, VOCABULARY, (n, hidden), dtype="int32")
     seconds = []
@@ -105,13 +107,12 @@ def main():
     parser.add_argument("--product", type=int, default=8192, help="rows and columns of the large product")
     arguments = parser.parse_args()
     name = keras.backend.backend()
-    print(json.dumps({"device": device()[0], "backend": f"{name} {__import__(name).__version__}",
-                      "keras": keras.__version__, "python": platform.python_version()}), flush=True)  # fmt: skip
+    here = {"device": device()[0], "backend": f"{name} {__import__(name).__version__}", "keras": keras.__version__}
     for policy in arguments.arithmetic:
         large = product(keras.DTypePolicy(policy).compute_dtype, arguments.product)
         for length, rows in zip((128, 512), arguments.rows, strict=False):
             row = measure(policy, arguments.layers, rows, length, arguments.steps)
-            print(json.dumps(row | {"product_flop_per_s": float(f"{large:.4g}")}), flush=True)
+            print(json.dumps(here | row | {"product_flop_per_s": float(f"{large:.4g}")}), flush=True)
 
 
 if __name__ == "__main__":
