@@ -4,7 +4,9 @@ import ast
 import itertools
 import os
 import re
+import runpy
 import string
+import subprocess
 import sys
 import time
 import types
@@ -245,6 +247,22 @@ CORE = [
 def test_a_core_cell_runs_alone(source, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     exec(compile(source, "<cell>", "exec"), {"__name__": "__main__"})
+
+
+ALTERED = "copies = Alter()(np.full((4, 20, 30, 1), 255.0), training=True)\nassert copies.shape == (4, 20, 30, 1)"
+
+
+def test_cells_run_where_the_tensors_of_pytorch_are_on_a_gpu():
+    pytest.importorskip("torch")
+    code = [runpy.run_path(str(ROOT / "tests/nightly/courses.py"))["AS_ON_A_GPU"]]
+    code += ["import keras, numpy as np", "from keras import layers, ops"]
+    wanted = {"03-29", "07-04", "08-04", "14-21"}  # a layer of its own, two finished models, numbers outside a row
+    found = [cell for path in NOTEBOOKS for cell in code_cells(nbformat.read(path, as_version=4)) if cell.id in wanted]
+    assert len(found) == len(wanted)
+    environment = os.environ | {"KERAS_BACKEND": "torch", "MPLBACKEND": "agg", "KPRETRAIN_OFFLINE": "1"}
+    command = [sys.executable, "-c", "\n".join([*code, *(cell.source for cell in found), ALTERED])]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def definitions(stem, *names, **given):

@@ -5,7 +5,7 @@
 It is run by hand, since a course takes from half an hour to three hours on two cores. `jax` and `torch` need the
 package (pip install ".[backends]"); `lowest` and a version of Python need uv, and make an environment of their own.
 What each course printed lies beside its executed notebooks in course-run/<name>. At the end stands a table of seconds
-by chapter.
+by chapter. Under `torch` NumPy is refused every tensor that Keras does not hand over, as it is on a GPU.
 """
 
 import argparse
@@ -18,6 +18,21 @@ from pathlib import Path
 
 ROOT, BACKENDS = Path(__file__).parents[2], ("tensorflow", "jax", "torch")
 DONE = re.compile(r"^\[\d+/\d+\] (\d\d)_\w+: (passed|failed).*?(?:\((.+?)(?:,.*)?\))?$", flags=re.M)
+# `np.array(tensor)` works on a processor and fails on a GPU; keras.ops.convert_to_numpy works on both.
+AS_ON_A_GPU = """
+import sys, torch
+
+read = torch.Tensor.__array__
+
+
+def read_by_keras_alone(tensor, *args, **kwargs):
+    if "keras" not in sys._getframe(1).f_code.co_filename:
+        raise TypeError("On a GPU NumPy could not read this tensor; keras.ops.convert_to_numpy can.")
+    return read(tensor, *args, **kwargs)
+
+
+torch.Tensor.__array__ = read_by_keras_alone
+"""
 
 
 def environment(place, version, *options):
@@ -34,6 +49,10 @@ def course(name, python, only, cache):
     variables = os.environ | {"KPRETRAIN_CACHE": cache}
     if name in BACKENDS:
         variables["KERAS_BACKEND"] = name
+    if name == "torch":
+        Path(cache).mkdir(parents=True)
+        Path(cache, "sitecustomize.py").write_text(AS_ON_A_GPU, encoding="utf8")
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [cache, variables.get("PYTHONPATH")]))
     out = ROOT / "course-run" / name
     out.mkdir(parents=True, exist_ok=True)
     command = [python, "-m", "kpretrain", "run", "--jobs", "2", "--out", out, *(["--only", only] if only else [])]
