@@ -231,6 +231,23 @@ def test_prose_about_stored_records_is_what_they_hold():
     both = sentences.loc["unit length beside TF-IDF (BERT)"] - sentences.loc["frozen, unit length (BERT)"]
     assert both[200] > 1
 
+    law = pd.DataFrame(results.load("16_scale_out")["scores"]).set_index("seed")
+    line, trained = (law[law["arm"] == arm] for arm in ("predicted by the line", "trained"))
+    above = trained["score"] / line["score"] - 1
+    assert len(above) == 8 and above.min() > 0 and above.mean() == pytest.approx(0.03, abs=0.005)
+    moved = line[["low", "high"]].mul(1 + above.mean())
+    assert trained["score"].between(line["low"], line["high"]).sum() == 6
+    assert trained["score"].between(moved["low"], moved["high"]).all()
+
+    steps = pd.read_json(results.FOLDER / "16_bert_on_a_gpu.jsonl", lines=True)
+    steps["backend"] = steps["backend"].str.split().str[0]
+    speed = steps.set_index(["arithmetic", "length", "backend"])
+    half = speed.loc["mixed_bfloat16"].unstack("backend")
+    assert (100 * half["flop_per_s", "jax"] / 989e12).round().tolist() == [27, 20]
+    slower = half["tokens_per_s", "jax"] / half["tokens_per_s", "torch"]
+    assert slower.round(1).tolist() == [2.1, 3.7]
+    assert 989e12 / half["flop_per_s", "torch"].min() == pytest.approx(18, abs=0.5)
+
 
 # ---------------------------------------------------------------- the code that the reader sees
 
