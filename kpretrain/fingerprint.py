@@ -321,9 +321,8 @@ def _plain_json(value):
         if node.get("class_name") == "__lambda__":  # bytecode and a file's name; the function itself counts as code
             return None
         module = node.get("module") or "__main__"
-        ours = "class_name" in node and (
-            module.startswith("kpretrain.") or source.origin(module) is None
-        )  # it may move
+        may_move = module.startswith("kpretrain.") or source.origin(module) is None
+        ours = "class_name" in node and may_move
         return {key: item for key, item in node.items() if key != "compile_config" and not (ours and key == "module")}
 
     whole = json.dumps(keras.saving.serialize_keras_object(value))

@@ -902,6 +902,18 @@ def test_08_training_goes_through_the_rows_in_the_order_of_the_seed():
     assert (np.diff(first.curve["seconds"]) > 0).all() and len(other.curve) == 10
 
 
+def test_08_the_lstm_by_hand_is_that_of_keras():
+    import keras
+
+    (step,) = definitions("08_causal_language_model", "lstm_step")
+    x = np.random.default_rng(1).normal(size=(3, 7, 5)).astype("float32")
+    layer = keras.layers.LSTM(6)
+    expected, h, c = keras.ops.convert_to_numpy(layer(x)), np.zeros((3, 6)), np.zeros((3, 6))
+    for t in range(7):
+        h, c = step(x[:, t], h, c, *layer.get_weights())
+    np.testing.assert_allclose(h, expected, atol=1e-6)
+
+
 def test_08_the_vocabulary_is_that_of_the_presets():
     import hashlib
 

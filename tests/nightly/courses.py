@@ -18,20 +18,22 @@ from pathlib import Path
 
 ROOT, BACKENDS = Path(__file__).parents[2], ("tensorflow", "jax", "torch")
 DONE = re.compile(r"^\[\d+/\d+\] (\d\d)_\w+: (passed|failed).*?(?:\((.+?)(?:,.*)?\))?$", flags=re.M)
-# `np.array(tensor)` works on a processor and fails on a GPU; keras.ops.convert_to_numpy works on both.
+# `np.array(tensor)` works on a processor and fails on a GPU, as tensor.numpy() does; keras.ops.convert_to_numpy works.
 AS_ON_A_GPU = """
 import sys, torch
 
-read = torch.Tensor.__array__
+
+def by_keras_alone(read):
+    def refused_to_others(tensor, *args, **kwargs):
+        if sys._getframe(1).f_globals["__name__"].partition(".")[0] not in ("keras", "torch"):
+            raise TypeError("On a GPU NumPy could not read this tensor; keras.ops.convert_to_numpy can.")
+        return read(tensor, *args, **kwargs)
+
+    return refused_to_others
 
 
-def read_by_keras_alone(tensor, *args, **kwargs):
-    if "keras" not in sys._getframe(1).f_code.co_filename:
-        raise TypeError("On a GPU NumPy could not read this tensor; keras.ops.convert_to_numpy can.")
-    return read(tensor, *args, **kwargs)
-
-
-torch.Tensor.__array__ = read_by_keras_alone
+for name in ("__array__", "numpy"):
+    setattr(torch.Tensor, name, by_keras_alone(getattr(torch.Tensor, name)))
 """
 
 
