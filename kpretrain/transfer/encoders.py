@@ -144,6 +144,13 @@ def cut_encoder(encoder, layer):
 # ---------------------------------------------------------------- an estimator's settings and rows
 
 
+class SharedByClones:
+    """`sklearn.base.clone` of an estimator has the same encoder, which no fit changes, and not a copy of it."""
+
+    def __sklearn_clone__(self):
+        return type(self)(**self.get_params(deep=False))
+
+
 def check_settings(estimator):
     """Raise ValueError where a setting of an estimator cannot be used."""
     if getattr(estimator, "weights", "random") not in ("pretrained", "random"):

@@ -7,10 +7,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import files, source
 from ..fingerprint import fingerprint, rows_fingerprint
-from .encoders import as_rows, check_features, check_settings, forward, fresh, seed_from
+from .encoders import SharedByClones, as_rows, check_features, check_settings, forward, fresh, seed_from
 
 
-class Features(TransformerMixin, BaseEstimator):
+class Features(SharedByClones, TransformerMixin, BaseEstimator):
     """Frozen features of raw rows, computed once and kept on disk.
 
     Parameters

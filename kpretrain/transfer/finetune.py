@@ -19,14 +19,14 @@ from . import encoders
 from .features import Features
 
 _STEPS_PER_EXECUTION = 10  # updates between two returns to Python: small networks run faster
-_MOST_NETWORKS = 6  # compiled networks kept for the next fit; the arms of 04 go round in five
+_MOST_NETWORKS = 6  # compiled networks kept for the next fit
 _MOST_PARAMETERS = 60e6  # that they may have together: AdamW holds each of them three times
 
 _networks = OrderedDict()  # key -> _Network, the last used at the end
 _lock = threading.RLock()
 
 
-class FineTune(ClassifierMixin, BaseEstimator):
+class FineTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
     """A classifier: an encoder and a softmax head, trained together for a fixed number of updates.
 
     A pretrained encoder first gets a head that fits its frozen features (a logistic regression), so that the first
@@ -163,7 +163,7 @@ class FineTune(ClassifierMixin, BaseEstimator):
             order = _batches(len(y), self.updates, self.batch_size, random)
             with _lock:
                 network = _compiled(self, body, inputs, head[0].shape, frozen)
-                network.restart(body, head, random)
+                network.restart(self.learning_rate, body, head, random)
                 self.history_ = network.run(inputs, y, order)
                 head = network.head.get_weights()
                 body.set_weights(network.encoder.get_weights())
@@ -225,6 +225,11 @@ def _batches(n, updates, batch_size, random):
     return order[: updates * batch_size].reshape(updates, batch_size)
 
 
+def _normalizations(encoder):
+    """The BatchNormalization layers of an encoder, in a list."""
+    return [layer for layer in encoder._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 class _Network(keras.Model):
     """Augmentation, encoder and head, compiled once and used by many fits: each starts it anew."""
 
@@ -237,22 +242,24 @@ class _Network(keras.Model):
             self.augment.trainable = False  # its weights, if any, belong to the key of this network
         # One by one: a frozen Sequential inside a loaded model passes trainable=True on to none of its layers.
         # BatchNormalization last, in effect: training=False would not hold it, trainable=False does.
-        layers = self.encoder._flatten_layers()
-        for layer in layers:
+        for layer in self.encoder._flatten_layers():
             layer.trainable = True
-        held = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-        held = held if settings.weights == "pretrained" else []
+        held = _normalizations(self.encoder) if settings.weights == "pretrained" else []
         held += [part for name in frozen for part in self.encoder.get_layer(name)._flatten_layers()]
         for layer in held:
             layer.trainable = False
-        self.rate, updates = float(settings.learning_rate), settings.updates
-        warm_up, peak = (updates // 10, self.rate) if updates >= 10 else (0, None)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            self.rate / (warm_up + 1), updates - warm_up, warmup_target=peak, warmup_steps=warm_up
+        # Variables, so that an arm of another learning rate uses this network, too.
+        self.warm_up = settings.updates // 10
+        first, peak = (keras.Variable(0.0, trainable=False, dtype="float32") for _ in range(2))
+        self.schedule = keras.optimizers.schedules.CosineDecay(
+            first,
+            settings.updates - self.warm_up,
+            warmup_target=peak if self.warm_up else None,
+            warmup_steps=self.warm_up,
         )
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=float(settings.weight_decay))
+        optimizer = keras.optimizers.AdamW(self.schedule, weight_decay=float(settings.weight_decay))
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        at_once = 1 if keras.backend.backend() == "torch" else min(_STEPS_PER_EXECUTION, updates)
+        at_once = 1 if keras.backend.backend() == "torch" else min(_STEPS_PER_EXECUTION, settings.updates)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.compile(optimizer, loss, steps_per_execution=at_once)
 
@@ -262,8 +269,12 @@ class _Network(keras.Model):
         x = self.encoder(x, training=training)  # JAX passes it on to no layer by itself
         return self.head(keras.ops.reshape(keras.ops.cast(x, "float32"), (-1, self.width)))  # (n, ...) -> (n, classes)
 
-    def restart(self, encoder, head, random):
-        """Put weights, optimizer and random states where a fit starts, so that nothing remains of an earlier one."""
+    def restart(self, rate, encoder, head, random):
+        """Put rate, weights, optimizer and random states where a fit starts: nothing remains of an earlier one."""
+        self.rate = float(rate)
+        self.schedule.initial_learning_rate.assign(self.rate / (self.warm_up + 1))
+        if self.warm_up:
+            self.schedule.warmup_target.assign(self.rate)
         self.encoder.set_weights(encoder.get_weights())
         self.head.set_weights(head)
         for variable in self.optimizer.variables:
@@ -302,7 +313,9 @@ def _compiled(settings, encoder, inputs, head_shape, frozen):
     shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
     # Weights are set for each fit, but these are constants of a compiled network.
     states = [part.get_weights() for part in encoder._flatten_layers() if isinstance(part, keras.layers.Normalization)]
-    told = [getattr(settings, name) for name in ("augment", "weights", "updates", "learning_rate", "weight_decay")]
+    told = [getattr(settings, name) for name in ("augment", "updates", "weight_decay")]
+    told.append(settings.weights == "pretrained" and bool(_normalizations(encoder)))  # they are held
+    told.append(keras.backend.backend() == "jax" and settings.learning_rate)  # JAX takes the rate for a constant
     try:
         key = fingerprint([blueprint(encoder), states, repr(shapes), head_shape, frozen, told])
     except TypeError as error:  # another network could not be told from this one

@@ -16,7 +16,7 @@ from . import encoders
 from .features import Features
 
 
-class ContrastiveTune(ClassifierMixin, BaseEstimator):
+class ContrastiveTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
     """A classifier after SetFit (Tunstall et al. 2022, https://arxiv.org/abs/2209.11055), for a few labelled texts.
 
     Each row is paired with rows of its own class and of others. The encoder is trained until the cosine of the two
