@@ -900,6 +900,9 @@ def test_08_training_goes_through_the_rows_in_the_order_of_the_seed():
     np.testing.assert_allclose(first.curve["validation"], again.curve["validation"], rtol=1e-4)
     assert first.curve["validation"].iloc[-1] < 0.8 * first.curve["validation"].iloc[0]
     assert (np.diff(first.curve["seconds"]) > 0).all() and len(other.curve) == 10
+    first.model.set_weights(bigram(0).get_weights())  # a compiled network that starts anew, as in the race
+    anew = train(first.model, rows, rows[:2], 0.1, 0, 40)
+    np.testing.assert_allclose(anew.curve["validation"], first.curve["validation"], rtol=1e-4)
 
 
 def test_08_the_lstm_by_hand_is_that_of_keras():
@@ -1136,6 +1139,24 @@ def test_12_a_word_that_is_cut_off_has_no_weight_and_is_called_outside():
     assert says(Model(), rows, places) == [["B-NAME", "O", "O"]]
     (chances,) = probabilities(Model(), rows, places)
     np.testing.assert_allclose(chances.sum(axis=1), 1)
+
+
+def test_12_a_network_that_was_trained_starts_anew():
+    import keras
+
+    import kpretrain as kp
+
+    (train,) = definitions("12_tagging", "train", BATCH=4, kp=kp)
+    inputs = {name: keras.Input((6,), dtype="int32", name=name) for name in kp.text.bert_inputs(np.ones((1, 6), int))}
+    keras.utils.set_random_seed(0)
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Embedding(9, 5)(inputs["token_ids"])))
+    start, x = model.get_weights(), np.random.default_rng(0).integers(0, 9, (12, 6))
+    curves = []
+    for _ in range(2):
+        model.set_weights(start)
+        curves.append(train(model, x, x % 4, np.ones(x.shape), updates=20, rate=0.1, seed=0, chunk=5))
+    np.testing.assert_allclose(*curves, rtol=1e-4)
+    assert curves[0][-1, 1] < 0.5 * curves[0][0, 1]
 
 
 def test_12_lists_for_lines_and_the_rivals_view_of_a_word():
