@@ -288,12 +288,16 @@ class _Network(keras.Model):
     def run(self, inputs, y, order):
         """Make an update with each row of `order`; returns their numbers and the mean loss since the one before."""
         seen = []  # updates so far, and the mean loss of them all
+
+        def reseed(logs):  # PyTorch's dropout draws from its own generator, and a first fit draws before it trains
+            if keras.backend.backend() == "torch":
+                keras.utils.set_random_seed(self.seed)
+
         note = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: seen.append([batch + 1, float(logs["loss"])])
+            on_train_begin=reseed,
+            on_train_batch_end=lambda batch, logs: seen.append([batch + 1, float(logs["loss"])]),
         )
         batches = ((encoders.as_inputs(encoders.take(inputs, rows)), y[rows].astype("int32")) for rows in order)
-        if keras.backend.backend() == "torch":  # dropout there draws from Torch's own generator
-            keras.utils.set_random_seed(self.seed)
         stop = keras.callbacks.TerminateOnNaN()
         self.fit(batches, steps_per_epoch=len(order), shuffle=False, verbose=0, callbacks=[note, stop])
         done, means = np.array(seen).T
