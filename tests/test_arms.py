@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.svm import SVC
 
 from kpretrain import arms, backbones, data
@@ -181,18 +181,6 @@ def named(monkeypatch, seconds):
     monkeypatch.setattr(backbones, "images", lambda name: backbones.Backbone(encoder(), preprocess, seconds))
 
 
-def test_the_tuned_tfidf_chooses_what_fits_the_rows():
-    """Classes that only the order of two words tells apart need pairs."""
-    random = np.random.default_rng(0)
-    y = np.repeat([0, 1], 60)
-    fill = random.choice(["red", "green", "blue"], len(y))
-    texts = np.array([f"{colour} {'up down' if label else 'down up'}" for colour, label in zip(fill, y, strict=True)])
-    arm = arms.tuned_tfidf()
-    fitted = clone(arm.estimator).fit(texts, y)
-    assert fitted.best_params_["tfidfvectorizer__ngram_range"] == (1, 2) and fitted.score(texts, y) == 1
-    assert "six settings" in arm.note and not arm.against
-
-
 def test_a_head_is_held_back_as_the_rows_ask_and_not_by_a_fixed_strength():
     """Many noisy features ask for a strong hand, a few clear ones for a light one; no strength serves both."""
     random = np.random.default_rng(0)
@@ -203,6 +191,25 @@ def test_a_head_is_held_back_as_the_rows_ask_and_not_by_a_fixed_strength():
     assert light <= 100 < strong
     words = arms.held_back([arms.TfidfVectorizer()], features=False)
     assert words.fit(["warm red", "cold blue"] * 4, y[:8]).predict(["a blue sea"]) == [1]
+
+
+LINEAR = ["frozen", "frozen random"]
+
+
+@pytest.mark.parametrize(
+    ("standard", "dataset", "plain", "widths"),
+    [(arms.images, lambda: data.load("digits"), "pixels", (256, 896)), (arms.texts, sentences, "TF-IDF", (192, 384))],
+)
+def test_what_is_frozen_is_used_well_unless_a_probe_is_asked_for(standard, dataset, plain, widths, capsys):
+    found, probed = standard(dataset()), standard(dataset(), probe=LogisticRegression(C=7))
+    assert all(isinstance(found[name].estimator[-1], RidgeClassifierCV) for name in [plain, *LINEAR])
+    heads = [probed[name].estimator[-1] for name in [plain, *LINEAR]]
+    assert all(head.C == 7 for head in heads) and len(set(map(id, heads))) == 3  # fitting one leaves the others alone
+    for name in LINEAR:
+        assert probed[name].estimator[0].encoder.output.shape == (None, widths[0])
+        assert found[name].estimator[0].encoder.output.shape == (None, widths[1])
+        steps, probed_steps = ([type(step) for step in one[name].estimator[:-1]] for one in (found, probed))
+        assert steps == probed_steps
 
 
 def test_a_named_backbone_gives_all_arms_and_reads_each_file_once(tmp_path, monkeypatch, capsys):

@@ -1354,7 +1354,7 @@ def test_11_compares_the_arms_of_the_stored_record_and_five_of_them_live(sizes):
     import dataclasses
     from types import SimpleNamespace
 
-    from sklearn import feature_extraction, frozen, linear_model, pipeline, preprocessing
+    from sklearn import feature_extraction, frozen, linear_model, model_selection, pipeline, preprocessing
 
     import kpretrain as kp
 
@@ -1366,6 +1366,7 @@ def test_11_compares_the_arms_of_the_stored_record_and_five_of_them_live(sizes):
     space |= dict(make_pipeline=pipeline.make_pipeline, make_union=pipeline.make_union, lsa_seconds=1.0)
     space |= dict(FrozenEstimator=frozen.FrozenEstimator, LogisticRegression=linear_model.LogisticRegression)
     space |= dict(Normalizer=preprocessing.Normalizer, TfidfVectorizer=feature_extraction.text.TfidfVectorizer)
+    space["GridSearchCV"] = model_selection.GridSearchCV
     space["lsa"] = feature_extraction.text.TfidfVectorizer()
     space["task_lines"] = kp.data.Dataset("colours", part, None, part, ["warm", "cold"], "made here")
     space["settings"] = SimpleNamespace(labels_per_class=sizes)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
-from sklearn.model_selection import GridSearchCV
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -66,6 +65,7 @@ def images(
     encoder="resnet_cifar10",
     *,
     preprocess=None,
+    probe=None,
     name="pretrained",
     pretraining_seconds=None,
     extra_updates=None,
@@ -74,12 +74,15 @@ def images(
 ):
     """Return the standard arms for images, by name: a plain dict, to which `arms["my SVM"] = SVC()` adds one.
 
-    - "pixels": logistic regression on standardised pixels, of images shrunk to 32x32 where they are larger;
+    - "pixels": a linear classifier on standardised pixels, of images shrunk to 32x32 where they are larger;
     - "scratch": the encoder's architecture with fresh weights, trained on the labels alone;
     - "scratch, longer": the same with the pretraining seconds as extra training, where there are any;
-    - "frozen random": logistic regression on the features of the encoder with fresh weights;
+    - "frozen random": a linear classifier on the features of the encoder with fresh weights;
     - "frozen": the same with the pretrained weights, compared with "scratch" and "frozen random";
     - "fine-tuned": the encoder trained further, compared with "scratch" and "scratch, longer".
+
+    The linear classifiers are `held_back`: each chooses its strength in the draw, and so the baseline has as many tries
+    as the encoder. Features are those of all layers (`kp.transfer.all_layers`).
 
     The rivals of an arm of your own are named with `Arm(SVC(), against="scratch")`; without, it is shown but no
     verdict is passed on it.
@@ -94,6 +97,9 @@ def images(
         freeze or tune.
     preprocess : callable, optional
         As in `Features` and `FineTune`. An encoder in hand needs one that reads paths, where the rows are paths.
+    probe : scikit-learn classifier, optional
+        Takes the place of `held_back`: a linear probe as papers have it, on the encoder's output alone. The chapters on
+        pretraining put `LogisticRegression(max_iter=2000)` here.
     name : str
         Of the encoder. With another than "pretrained", the arms that depend on it are "frozen (name)" and so on, and
         `images(dataset, one, name="SimCLR") | images(dataset, other, name="denoising")` holds both. Where their
@@ -156,9 +162,9 @@ def images(
 
         thumbnails = FunctionTransformer(Thumbnails(getattr(preprocess, "size", (32, 32))))
         steps, note = [thumbnails, *steps], f"{note} of images shrunk to 32x32"
-    options = {"name": name, "extra_updates": extra_updates, "scratch": scratch}
+    options = {"probe": probe, "name": name, "extra_updates": extra_updates, "scratch": scratch}
     networks = _with_encoder(dataset.train, backbone, **options, **training)
-    return {"pixels": Arm(_linear(*steps), note=note)} | networks
+    return {"pixels": _linear(steps, probe, note)} | networks
 
 
 def flatten(rows):
@@ -172,10 +178,10 @@ def flatten(rows):
     return rows.reshape(len(rows), -1).astype("float32")
 
 
-def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_seconds=None, **options):
+def texts(dataset, encoder="bert_docstrings", *, preprocess=None, probe=None, pretraining_seconds=None, **options):
     """Return the standard arms for texts, by name: those of `images`, with "TF-IDF" in place of "pixels".
 
-    "TF-IDF" is logistic regression on words and pairs of words, fitted to the labelled texts alone.
+    "TF-IDF" is a linear classifier on words and pairs of words, fitted to the labelled texts alone.
 
     Parameters
     ----------
@@ -187,7 +193,7 @@ def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_se
     preprocess : callable, optional
         As in `FineTune`. A backbone that is named reads rows of 16, 32, 64, 128 or 256 tokens, the least that holds
         95 % of the texts whole, and no more than it can; a line says how many texts are cut.
-    pretraining_seconds : float, optional
+    probe, pretraining_seconds
         As in `images`.
     **options
         As in `images`: name, extra_updates, scratch, and the settings of training. Two of these have another default:
@@ -219,31 +225,10 @@ def texts(dataset, encoder="bert_docstrings", *, preprocess=None, pretraining_se
         raise ValueError(f"{dataset.name}: texts are rows of strings, not {type(dataset.train.x[0]).__name__}.")
     backbone = encoder, *_ = _backbone("texts", dataset, encoder, preprocess, pretraining_seconds)
     rate = 1e-3 if encoder is None or encoder.count_params() <= 1e7 else 1e-4
-    networks = _with_encoder(dataset.train, backbone, **{"batch_size": 32, "learning_rate": rate} | options)
+    options = {"batch_size": 32, "learning_rate": rate} | options
+    networks = _with_encoder(dataset.train, backbone, probe=probe, **options)
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-    plain = make_pipeline(words, LogisticRegression(max_iter=2000))
-    return {"TF-IDF": Arm(plain, note="words and pairs of words")} | networks
-
-
-def tuned_tfidf():
-    """Return TF-IDF with logistic regression that chooses among six settings, as an arm.
-
-    Words alone, or words and pairs of words, each with C = 0.1, 1 or 10, by 5-fold cross-validation within the rows
-    that it is fitted to. A rival for arms that were tuned: `arms["TF-IDF"] = kp.arms.tuned_tfidf()`. It is fitted 31
-    times, where the standard arm of `texts` is fitted once.
-
-    Returns
-    -------
-    Arm
-
-    Examples
-    --------
-    >>> tuned_tfidf().estimator.param_grid["logisticregression__C"]
-    [0.1, 1, 10]
-    """
-    words = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=2000))
-    settings = {"tfidfvectorizer__ngram_range": [(1, 1), (1, 2)], "logisticregression__C": [0.1, 1, 10]}
-    return Arm(GridSearchCV(words, settings), note="six settings, cross-validated in the draw")
+    return {"TF-IDF": _linear([words], probe, "words and pairs of words", features=False)} | networks
 
 
 def held_back(steps, features=True):
@@ -330,14 +315,14 @@ def _fitted(inputs, texts, some=1000):
     return replace(inputs, length=length), cut
 
 
-def _with_encoder(train, backbone, *, name="pretrained", extra_updates=None, scratch=None, **training):
+def _with_encoder(train, backbone, *, probe=None, name="pretrained", extra_updates=None, scratch=None, **training):
     """The arms that need an encoder, in the order in which they are shown."""
     (encoder, preprocess, seconds, note), of_scratch = backbone, training | (scratch or {})
     if unknown := sorted(set(of_scratch) - set(_TRAINING)):
         raise TypeError(f"Unknown settings of training: {', '.join(unknown)}; there are {', '.join(_TRAINING)}.")
     if encoder is None:
         return {}
-    from ..transfer import Features, FineTune, fresh  # which bring Keras
+    from ..transfer import Features, FineTune, all_layers, fresh  # which bring Keras
 
     blank = fresh(encoder, 0)  # so that the arms without pretraining are the same ones beside every encoder
     of_scratch |= {"weights": "random", "preprocess": preprocess}
@@ -352,16 +337,22 @@ def _with_encoder(train, backbone, *, name="pretrained", extra_updates=None, scr
         why = f"{extra_updates} more updates; the pretraining took {seconds:.0f} s"
         arms["scratch, longer"] = Arm(longer, note=f"{why}; {note}" if note else why)
     rivals = tuple(arms)
-    arms["frozen random"] = Arm(_linear(Features(blank, weights="random", preprocess=preprocess)), note=note)
-    frozen, tuned = Features(encoder, preprocess=preprocess), FineTune(encoder, preprocess=preprocess, **training)
-    arms[f"frozen{of}"] = Arm(_linear(frozen), ("scratch", "frozen random"), seconds, note)
+    body = all_layers if probe is None else lambda whole: whole
+    untrained = Features(body(blank), weights="random", preprocess=preprocess)
+    frozen, tuned = Features(body(encoder), preprocess=preprocess), FineTune(encoder, preprocess=preprocess, **training)
+    arms["frozen random"] = _linear([untrained], probe, note)
+    arms[f"frozen{of}"] = replace(
+        _linear([frozen], probe, note), against=("scratch", "frozen random"), pretraining_seconds=seconds
+    )
     arms[f"fine-tuned{of}"] = Arm(tuned, rivals, seconds, note)
     return arms
 
 
-def _linear(*steps):
-    """Logistic regression on standardised features."""
-    return make_pipeline(*steps, StandardScaler(), LogisticRegression(max_iter=2000))
+def _linear(steps, probe, note, features=True):
+    """An arm: `held_back`, or the probe in its place."""
+    if probe is None:
+        return Arm(held_back(steps, features), note="; ".join(filter(None, [note, "strength chosen in the draw"])))
+    return Arm(make_pipeline(*steps, *[StandardScaler()] * features, clone(probe)), note=note)
 
 
 def _update_seconds(estimator, train, few=10, many=60):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from .. import data, files, session
 from ..comparison import arms as standard
@@ -289,26 +288,13 @@ def _trimmed(dataset):
 
 
 def _arms(kind, dataset, encoder, updates, tune):
-    """The standard arms with linear heads that are held back, and lines on those that are left out.
+    """The standard arms, and lines on those that are left out.
 
     Frozen and fine-tuned are compared with what people would use instead of them. How many updates "scratch, longer"
     gets would depend on the speed of this machine, so that a later run could not go on with its fits.
     """
-    from ..transfer import Features, all_layers  # which bring Keras
-
     arms = getattr(standard, kind)(dataset, encoder, updates=updates, extra_updates=0)
     network, seconds, plain = arms["fine-tuned"].estimator, arms["frozen"].pretraining_seconds, _BASELINE[kind]
-    before = [step for _, step in arms[plain].estimator.steps[:-1] if not isinstance(step, StandardScaler)]
-    linear = {plain: standard.held_back(before, features=kind == "images")}
-    for name, body, weights in (
-        ("frozen", network.encoder, "pretrained"),
-        ("frozen random", arms["scratch"].estimator.encoder, "random"),
-    ):
-        features = Features(all_layers(body), weights=weights, preprocess=network.preprocess)
-        linear[name] = standard.held_back([features])
-    for name, estimator in linear.items():
-        note = "; ".join(filter(None, [arms[name].note, "strength chosen in the draw"]))
-        arms[name] = replace(arms[name], estimator=estimator, note=note)
     large = network.encoder.count_params() > _LARGE
     if large and not tune:
         arms = {name: arms[name] for name in (plain, "frozen random", "frozen")}

@@ -36,7 +36,7 @@ def main():
     found = kp.backbones.texts(asked.backbone, asked.length)
     frozen = kp.Features(found.encoder, preprocess=found.preprocess)
     arms = {
-        "TF-IDF": kp.arms.tuned_tfidf(),
+        "TF-IDF": kp.arms.texts(data, None)["TF-IDF"],
         "frozen": kp.arms.Arm(make_pipeline(frozen, Normalizer(), LogisticRegression(max_iter=2000)), "TF-IDF"),
         "contrastive": kp.arms.contrastive(found.encoder, preprocess=found.preprocess, against=("TF-IDF", "frozen")),
     }
