@@ -203,15 +203,15 @@ def kept(kind):
     """
     import keras_hub
 
-    berts, found = keras_hub.models.BertBackbone.presets, []
+    berts, names = keras_hub.models.BertBackbone.presets, []
     for name, about in keras_hub.models.Backbone.presets.items():
         folder = _cached(about.get("kaggle_handle", "").removeprefix("kaggle://"))
         if name == "all_minilm_l6_v2_en":
             folder = folder or _packaged()
         image = folder and (Path(folder) / "image_converter.json").is_file()
         if folder and (image if kind == "images" else name in berts and "_cased" not in name):
-            found.append(name)
-    return sorted(found)
+            names.append(name)
+    return sorted(names)
 
 
 @dataclass(frozen=True)

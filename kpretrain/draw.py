@@ -165,8 +165,8 @@ def arrays(parts, *, alt, marks=(), titles=(), decimals=0, cell=0.42):
             colour = plt.cm.PuOr_r(0.5 + 0.3 * value / largest)
             place = (left + column, top + row)
             axis.add_patch(Rectangle(place, 1, 1, facecolor=colour, edgecolor="#808080", linewidth=0.8))
-            told = f"{value:.{decimals}f}".replace("-", "\u2212")
-            axis.text(place[0] + 0.5, place[1] + 0.5, told, ha="center", va="center", fontsize=9)
+            digits = f"{value:.{decimals}f}".replace("-", "\u2212")
+            axis.text(place[0] + 0.5, place[1] + 0.5, digits, ha="center", va="center", fontsize=9)
     for part, row, column, rows, columns in marks:
         place = (starts[part] + column, tops[part] + row)
         axis.add_patch(Rectangle(place, columns, rows, fill=False, edgecolor="#b35806", linewidth=2.6, zorder=3))

@@ -123,8 +123,8 @@ class _Walk:
         """sha256 of a value; code of ours stands in it as a number."""
         each, kind = self.describe, type(value)
         if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
-            told = value if isinstance(value, _BYTES) else repr(value)
-            return _hash("plain", f"{kind.__module__}.{kind.__qualname__}", told)
+            literal = value if isinstance(value, _BYTES) else repr(value)
+            return _hash("plain", f"{kind.__module__}.{kind.__qualname__}", literal)
         if isinstance(value, _CODE):
             return self.code(value)
         if isinstance(value, dict):
@@ -135,16 +135,16 @@ class _Walk:
             parts = map(each, value)
         else:
             applies = (what for rule, what in _COUNTS.items() if _is(value, rule))
-            if (counts := next(applies, None)) is None and (found := source.place(value)):
-                return self.installed(*found)
+            if (counts := next(applies, None)) is None and (importable := source.place(value)):
+                return self.installed(*importable)
             parts = [each((counts or _else)(value))]
         return _hash("value", each(kind), *parts)
 
     def code(self, value):
         if not source.is_own(value):
             named = source.home(value), getattr(value, "__qualname__", "")
-            if found := source.place(value) if isinstance(value, types.FunctionType) else named:
-                return self.installed(*found)
+            if importable := source.place(value) if isinstance(value, types.FunctionType) else named:
+                return self.installed(*importable)
         if id(value) not in self.numbers:
             self.numbers[id(value)] = len(self.met)
             self.met.append(value)
@@ -160,8 +160,8 @@ class _Walk:
         if isinstance(code, type):
             members = {name: item for name, item in vars(code).items() if _written(code, name, item)}
             if dataclasses.is_dataclass(code):
-                told = ("name", "default", "default_factory", "init", "compare", "kw_only")
-                members["fields"] = [[getattr(field, each) for each in told] for field in dataclasses.fields(code)]
+                aspects = ("name", "default", "default_factory", "init", "compare", "kw_only")
+                members["fields"] = [[getattr(field, each) for each in aspects] for field in dataclasses.fields(code)]
             return [code.__qualname__, type(code), code.__bases__, members]
         cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
         filled = {name: cell.cell_contents for name, cell in cells if not repr(cell).endswith(": empty>")}
@@ -198,7 +198,7 @@ def _is(value, rule):
 
 def _else(value):
     """What counts of a tensor, of a descriptor or decorated function, and of what its repr tells whole."""
-    kind, told = type(value), repr(value)
+    kind, text = type(value), repr(value)
     if keras.ops.is_tensor(value):
         return keras.ops.convert_to_numpy(value)
     if hasattr(kind, "__get__") or hasattr(value, "__wrapped__") or isinstance(value, functools.partial):
@@ -207,13 +207,13 @@ def _else(value):
         if own := {name: item for name, item in own.items() if name not in _ASIDE}:
             return own
     silent = kind.__repr__ is object.__repr__ or hasattr(value, "state_dict")
-    silent |= source.origin(kind.__module__) not in (None, "python") and told.startswith("<")  # a tf.data.Dataset, say
-    if silent or re.search(r"\b0x[0-9a-f]{4,}", told):
+    silent |= source.origin(kind.__module__) not in (None, "python") and text.startswith("<")  # a tf.data.Dataset, say
+    if silent or re.search(r"\b0x[0-9a-f]{4,}", text):
         raise TypeError(
-            f"{told} has no description that stays the same in another process. Give its class a __repr__ that "
+            f"{text} has no description that stays the same in another process. Give its class a __repr__ that "
             "tells all that matters, or use a function, a Keras layer or a scikit-learn estimator in its place."
         )
-    return told
+    return text
 
 
 def _dunder(name):
@@ -328,15 +328,15 @@ def _plain_json(value):
     whole = json.dumps(keras.saving.serialize_keras_object(value))
     names = {name: f'"#{number}"' for number, name in enumerate(dict.fromkeys(re.findall(r'"name": ("[^"]*")', whole)))}
     text = json.dumps(json.loads(whole, object_hook=plain), sort_keys=True)
-    return re.sub(r'"(\\.|[^"\\])*":?', lambda found: names.get(found[0], found[0]), text)  # with a colon it is a key
+    return re.sub(r'"(\\.|[^"\\])*":?', lambda match: names.get(match[0], match[0]), text)  # with a colon it is a key
 
 
 def _assets(layer):
     """The vocabularies that tokenizers and look-up layers keep outside configuration and weights."""
-    found = []
+    assets = []
     for part in layer._flatten_layers():
         if hasattr(part, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 part.save_assets(folder)
-                found.append([(path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())])
-    return found
+                assets.append([(path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())])
+    return assets

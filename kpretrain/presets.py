@@ -87,7 +87,7 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
     about = {"name": name, "command": command, "metric": metric, **ran, "data": data, "seconds": round(seconds, 1)}
     target = Path(folder) / name
     with contextlib.suppress(PresetError):  # where none is there yet, or a damaged one
-        facts = {key: told for key, told in manifest(name, folder).items() if key == "card"} | facts
+        facts = {key: entry for key, entry in manifest(name, folder).items() if key == "card"} | facts
     new, old = (target.with_name(f".{name}-{word}-{uuid.uuid4().hex[:8]}") for word in ("new", "old"))
     try:
         new.mkdir(parents=True)
@@ -148,15 +148,15 @@ def manifest(name, folder=FOLDER):
         there = ", ".join(available(place.parent)) or "none"
         raise PresetError(f"No preset {place.name!r} in {place.parent}; there are: {there}.")
     try:
-        found = json.loads((place / "manifest.json").read_text(encoding="utf8"))
-        if not isinstance(found["sha256"], dict) or not {"command", "metric", "seconds", "date", "machine"} <= set(
-            found
+        about = json.loads((place / "manifest.json").read_text(encoding="utf8"))
+        if not isinstance(about["sha256"], dict) or not {"command", "metric", "seconds", "date", "machine"} <= set(
+            about
         ):
             raise ValueError("it lacks entries")
     except (OSError, ValueError, KeyError, TypeError) as error:
         mend = f"Take it again with `git checkout -- data/presets/{place.name}`, or train it again."
         raise PresetError(f"{place / 'manifest.json'}: missing or not readable ({error!r}). {mend}") from error
-    return found
+    return about
 
 
 def load(name, folder=FOLDER):
@@ -190,10 +190,10 @@ def load(name, folder=FOLDER):
     (None, 3)
     """
     about, place = manifest(name, folder), _place(name, folder)
-    wanted, found = about["sha256"], _hashes(place)
-    for file in sorted(wanted.keys() | found.keys()):
-        if wanted.get(file) != found.get(file):
-            wrong = "missing" if file not in found else "not in the manifest" if file not in wanted else "damaged"
+    wanted, actual = about["sha256"], _hashes(place)
+    for file in sorted(wanted.keys() | actual.keys()):
+        if wanted.get(file) != actual.get(file):
+            wrong = "missing" if file not in actual else "not in the manifest" if file not in wanted else "damaged"
             raise PresetError(
                 f"{place / file}: {wrong} (by the sha256 in manifest.json). Take it again with "
                 f"`git checkout -- data/presets/{place.name}`, or make it again with `{about['command']}`."
@@ -223,8 +223,8 @@ def _read(place):
 
     kind = "task.json" if (place / "task.json").is_file() else "config.json"
     registered = json.loads((place / kind).read_text(encoding="utf8"))["registered_name"]
-    found = keras.saving.get_registered_object(registered)
-    return (found or keras_hub.models.Backbone).from_preset(str(place))
+    loader = keras.saving.get_registered_object(registered)
+    return (loader or keras_hub.models.Backbone).from_preset(str(place))
 
 
 def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOLDER):
@@ -275,19 +275,19 @@ def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOL
     if not retrain and (Path(folder) / name).exists() and (about := manifest(name, folder)).get("seed") in (None, seed):
         return load(name, folder), about["seconds"]
     key = _key(name, train, seed, command, *facts()) if command else None
-    kept = key and cache_folder() / "presets" / key
-    if kept and kept.exists():
+    cached = key and cache_folder() / "presets" / key
+    if cached and cached.exists():
         print(f"preset {name}: goes on with what the same command kept")
-        return load(kept), manifest(kept)["seconds"]
+        return load(cached), manifest(cached)["seconds"]
     start = time.perf_counter()
-    found = train()
-    model, about = found if isinstance(found, tuple) else (found, {})
+    trained = train()
+    model, about = trained if isinstance(trained, tuple) else (trained, {})
     seconds = about.pop("seconds", time.perf_counter() - start)
     why = "as you asked" if retrain else f"there is no such preset with seed {seed}"
     print(f"preset {name}: not loaded, {why}; trained here in {duration(seconds)}")
-    if kept:
+    if cached:
         about = {"command": command, "data": loaded(), "metric": "see the record", "seed": seed} | about
-        save(model, kept.name, seconds=seconds, folder=kept.parent, **about)
+        save(model, cached.name, seconds=seconds, folder=cached.parent, **about)
     return model, seconds
 
 

@@ -68,15 +68,15 @@ def log_evidence(features, y):
         beta = n / ((along * shrunk).sum() + rest)
         return -(n / 2 * (np.log(beta / (2 * np.pi)) - 1) + np.log(shrunk).sum() / 2) / n
 
-    grid, found = np.log(max(squares[0], 1e-12)) + np.arange(-20.0, 21), []
+    grid, evidences = np.log(max(squares[0], 1e-12)) + np.arange(-20.0, 21), []
     for label in np.unique(y):
         target = np.asarray(y == label, float)
         along = (left.T @ target) ** 2
         rest = max(target.sum() - along.sum(), 1e-9)
         start = grid[np.argmin([lost(log_t, along, rest) for log_t in grid])]
         best = minimize_scalar(lost, bounds=(start - 1, start + 1), args=(along, rest), method="bounded")
-        found.append(-best.fun)
-    return float(np.mean(found))
+        evidences.append(-best.fun)
+    return float(np.mean(evidences))
 
 
 def h_score(features, y, shrinkage=None):
@@ -225,45 +225,47 @@ def at_hand(x, length=64):
     first = x[0]
     with contextlib.redirect_stdout(io.StringIO()):  # where a preset comes from, one line each
         if isinstance(first, str) and not os.path.isfile(first):
-            found = _texts(length)
+            candidates = _texts(length)
         else:
-            found = _images(None if isinstance(first, str) else x.shape[1:])
-    return found
+            candidates = _images(None if isinstance(first, str) else x.shape[1:])
+    return candidates
 
 
 def _images(shape):
     shrink = [] if shape else [FunctionTransformer(backbones.Thumbnails((64, 64)))]
-    found = {"pixels": make_pipeline(*shrink, FunctionTransformer(flatten))}
+    candidates = {"pixels": make_pipeline(*shrink, FunctionTransformer(flatten))}
     for name in ("resnet_cifar10", *backbones.kept("images")):
         backbone = backbones.images(name)
-        found[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
+        candidates[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
         if name in presets.available():
-            found[name + _RANDOM] = Features(
+            candidates[name + _RANDOM] = Features(
                 backbone.encoder, preprocess=backbone.preprocess, weights="random", random_state=0
             )
     if shape == (28, 28, 1):
-        found["simclr_mnist"] = Features(presets.load("simclr_mnist"))
-        found["simclr_mnist" + _RANDOM] = Features(found["simclr_mnist"].encoder, weights="random", random_state=0)
+        encoder = presets.load("simclr_mnist")
+        candidates["simclr_mnist"] = Features(encoder)
+        candidates["simclr_mnist" + _RANDOM] = Features(encoder, weights="random", random_state=0)
         for name in ("plain_mnist", "denoising_mnist"):
-            found[name] = Features(presets.load(name).get_layer("image_encoder"))
+            candidates[name] = Features(presets.load(name).get_layer("image_encoder"))
         masked = presets.load("masked_mnist")
         tokens = masked.get_layer("encoder")(masked.get_layer("patches").output)  # (n, 16, 64): none is hidden
         pooled = keras.layers.GlobalAveragePooling1D()(tokens)
-        found["masked_mnist"] = Features(keras.Model(masked.inputs[0], pooled))
-    return found
+        candidates["masked_mnist"] = Features(keras.Model(masked.inputs[0], pooled))
+    return candidates
 
 
 def _texts(length):
-    found = {"TF-IDF": TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))}
+    candidates = {"TF-IDF": TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))}
     for name in ("bert_docstrings", *backbones.kept("texts")):
         backbone = backbones.texts(name, length)
-        found[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
+        candidates[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
         if name in presets.available():
             inputs = backbone.preprocess
-            found[name + _RANDOM] = Features(backbone.encoder, preprocess=inputs, weights="random", random_state=0)
+            candidates[name + _RANDOM] = Features(backbone.encoder, preprocess=inputs, weights="random", random_state=0)
     for name in ("gpt_docstrings", "lstm_docstrings"):  # their vocabulary is that of bert_docstrings
         network = presets.load(name)
         read = {key: keras.Input((None,), dtype="int32", name=key) for key in ("padding_mask", "segment_ids")}
         pooled = keras.layers.GlobalAveragePooling1D()(network.get_layer("states").output, mask=read["padding_mask"])
-        found[name] = Features(keras.Model({"token_ids": network.input} | read, pooled, name=name), preprocess=inputs)
-    return found
+        encoder = keras.Model({"token_ids": network.input} | read, pooled, name=name)
+        candidates[name] = Features(encoder, preprocess=inputs)
+    return candidates

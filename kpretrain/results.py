@@ -173,7 +173,7 @@ def _of_arms(comparison, arms):
     keep = comparison.table()["arm"].isin(arms).to_numpy()
     if not keep.any():
         return comparison
-    hits = [cell for cell, kept in zip(comparison.hits(), keep, strict=True) if kept]
+    hits = [cell for cell, stays in zip(comparison.hits(), keep, strict=True) if stays]
     against = {arm: [r for r in rivals if r in arms] for arm, rivals in comparison.against.items() if arm in arms}
     table = comparison.table()[keep].assign(hits=hits)
     return type(comparison)(table, against, comparison.test_rows, comparison.facts)

@@ -74,8 +74,8 @@ def _origin(top, file):
     if file and not installed:  # also what is installed as a link to a folder that is being edited
         return None
     names = sorted(set(_distributions().get(top, ())))
-    found = [f"{name} {re.match(r'([0-9]+[.]?){1,3}|.*', importlib.metadata.version(name))[0]}" for name in names]
-    return ", ".join(found) or (top if installed else None)
+    labels = [f"{name} {re.match(r'([0-9]+[.]?){1,3}|.*', importlib.metadata.version(name))[0]}" for name in names]
+    return ", ".join(labels) or (top if installed else None)
 
 
 def home(value):
@@ -121,8 +121,8 @@ def place(value):
             continue
         if name and functools.reduce(lambda part, key: getattr(part, key, None), name.split("."), space) is value:
             return module, name
-        if found := [key for key, item in list(vars(space).items()) if item is value and not key.startswith("_")]:
-            return module, min(found)
+        if aliases := [key for key, item in list(vars(space).items()) if item is value and not key.startswith("_")]:
+            return module, min(aliases)
     return None
 
 
@@ -180,7 +180,7 @@ def read_by(function):
     >>> read_by(space["f"])
     {'SCALE': 2}
     """
-    space, found, seen = function.__globals__, {}, set()
+    space, values, seen = function.__globals__, {}, set()
     codes = whole(function.__code__)
     steps = [step for code in codes for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     reads = {step.argval for step in steps if step.opname in _GLOBAL}
@@ -196,8 +196,8 @@ def read_by(function):
     for path, held in todo:  # which grows
         for name, value in held.items():
             if not (isinstance(value, types.ModuleType) and is_own(value)):
-                found[path + name] = value
+                values[path + name] = value
             elif value not in seen:
                 seen.add(value)
                 todo.append((f"{path}{name}.", {each: getattr(value, each) for each in names if hasattr(value, each)}))
-    return found
+    return values

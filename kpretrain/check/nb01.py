@@ -23,10 +23,10 @@ def word_deletion(function):
     answer = returned(function, " ".join(words), 0.3, np.random.default_rng(0), kind="a string")
     problem = f"the function returns a {type(answer).__name__}. Join the words that are kept to a string."
     wrong_if(not isinstance(answer, str), problem)
-    kept = answer.split()
-    in_order = [word for word in words if word in set(kept)] == kept
+    remaining = answer.split()
+    in_order = [word for word in words if word in set(remaining)] == remaining
     wrong_if(not in_order, "the words that are kept must stand in their old order, and none may be new.")
-    n = len(kept)
+    n = len(remaining)
     wrong_if(240 <= n <= 360, f"share is the probability to leave a word out; you kept {n} of 1,000 with share 0.3.")
     wrong_if(not 640 <= n <= 760, f"with share 0.3 about 700 of 1,000 words should be kept; you kept {n}.")
     lost = any(not function("alone here", 0.95, np.random.default_rng(seed)).strip() for seed in range(50))

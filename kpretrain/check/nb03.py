@@ -25,10 +25,10 @@ def receptive_fields(answer):
     """Notebook 03: the side of the receptive field after the same four layers."""
     wrong_if(unsolved(answer), "there is no list yet. Write the four sides, for instance [5, 10, 15, 20].")
     fields = numbers(answer, 4, "four layers give four sides; you have {}.")
-    told = "after {} the side is not {:g}. The rule is: the side before, plus (kernel - 1) times {}."
+    message = "after {} the side is not {:g}. The rule is: the side before, plus (kernel - 1) times {}."
     layers = ["5x5", "pooling by 2", "the first 3x3", "the second 3x3"]
     steps = ["1", "1: pooling has a kernel of 2", "2: neighbours are 2 pixels apart", "2: its own stride comes later"]
-    problems = [told.format(*three) for three in zip(layers, fields, steps, strict=True)]
+    problems = [message.format(*three) for three in zip(layers, fields, steps, strict=True)]
     match_each(fields, (5, 6, 10, 14), {}, problems)
 
 

@@ -21,8 +21,8 @@ def generator_losses(function):
         "these are sums over the fakes. Take the mean.": 3 * right,
         "the two are in the wrong order: the saturating one, log(1 - D), comes first.": right[::-1],
     }
-    found = f"{right[0]:.4f} and {right[1]:.4f}, you have {got[0]:.4f} and {got[1]:.4f}"
-    match(got, right, wrong, f"for logits -4, 0, 2 the two are {found}.")
+    values = f"{right[0]:.4f} and {right[1]:.4f}, you have {got[0]:.4f} and {got[1]:.4f}"
+    match(got, right, wrong, f"for logits -4, 0, 2 the two are {values}.")
     problem = "for logits of -1000 and 1000 it overflows. np.logaddexp(0, z) is log(1 + exp(z)) for every z."
     wrong_if(not np.allclose(far, [-500, 500]), problem)
 

@@ -28,10 +28,10 @@ def alter(function):
     wrong_if(np.array_equal(got, altered(2)), problem)
     random = (now != 4) & (now != was)
     masked, other = np.mean(now == 4), random.mean()
-    found = f"{masked:.1%} [MASK], {other:.1%} random, {1 - masked - other:.1%} unchanged"
+    shares = f"{masked:.1%} [MASK], {other:.1%} random, {1 - masked - other:.1%} unchanged"
     wrong_if(
         abs(masked - 0.8) > 0.01 or abs(other - 0.1) > 0.006,  # 5 standard deviations for 30,000 tokens
-        f"the shares are {found}; they should be 80, 10, 10. One draw for each token decides all three.",
+        f"the shares are {shares}; they should be 80, 10, 10. One draw for each token decides all three.",
     )
     wrong_if(len(np.unique(now[random])) < 800, "the random tokens are not spread over the whole vocabulary.")
 

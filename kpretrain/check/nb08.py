@@ -11,19 +11,19 @@ def perplexity(function):
     losses = np.array([[1.0, 2.0, 0.5, 0.25], [3.0, 0.5, 1.5, 2.5], [2.0, 0.125, 0.75, 0.5]])
     weights = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
     got = one_number(function, losses, weights, what="that of the tokens of all rows together")
-    kept, of_rows = losses[weights == 1], (losses * weights).sum(1) / weights.sum(1)
-    right = np.exp(kept.mean())
+    real, of_rows = losses[weights == 1], (losses * weights).sum(1) / weights.sum(1)
+    right = np.exp(real.mean())
     wrong = {
-        "that is the mean loss. Perplexity is its exponential.": kept.mean(),
+        "that is the mean loss. Perplexity is its exponential.": real.mean(),
         "padding is counted: a place with weight 0 must count neither above nor below.": np.exp(losses.mean()),
-        "the sum is over real tokens, but it is divided by the number of all places.": np.exp(kept.sum() / losses.size),
+        "the sum is over real tokens, but it is divided by the number of all places.": np.exp(real.sum() / losses.size),
         "you take the mean of each row first, so that a short row weighs as much as a long one.": np.exp(
             of_rows.mean()
         ),
-        "that is the mean of the exponentials. Take the mean of the losses first.": np.exp(kept).mean(),
-        "the losses are in nats, so the base is e, not 2.": 2 ** kept.mean(),
+        "that is the mean of the exponentials. Take the mean of the losses first.": np.exp(real).mean(),
+        "the losses are in nats, so the base is e, not 2.": 2 ** real.mean(),
         "the sign is wrong: the losses are positive already.": 1 / right,
-        "that is the exponential of the sum. Take the mean.": np.exp(kept.sum()),
+        "that is the exponential of the sum. Take the mean.": np.exp(real.sum()),
     }
     match(got, right, wrong, f"the example's perplexity is {right:.4f}, you have {got:.4f}.")
 

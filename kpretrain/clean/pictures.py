@@ -117,8 +117,8 @@ def near_duplicate_images(images):
     grey = grey[rows]
     for start in range(0, len(rows), 256):
         alike = grey[start : start + 256] @ grey[start:].T >= _LEAST_CORRELATION * grey.shape[1]
-        found = np.argwhere(np.triu(alike, 1)) + start
-        for some in np.array_split(found, len(found) // 20_000 + 1):
+        close = np.argwhere(np.triu(alike, 1)) + start
+        for some in np.array_split(close, len(close) // 20_000 + 1):
             apart = np.abs(grey[some[:, 0]] - grey[some[:, 1]]).max(axis=1, initial=0)
             pairs.append(rows[some[apart <= _MOST_APART]])
     return components(np.concatenate(pairs), len(prints))

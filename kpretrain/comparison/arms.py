@@ -146,9 +146,9 @@ def images(
     x = dataset.train.x
     paths = len(x) > 0 and isinstance(x[0], str) and os.path.isfile(x[0])
     if not paths and (getattr(x, "ndim", 0) != 4 or x.dtype != np.uint8):
-        found = f"{getattr(x, 'dtype', type(x).__name__)} {np.shape(x)}"
+        given = f"{getattr(x, 'dtype', type(x).__name__)} {np.shape(x)}"
         raise ValueError(
-            f"{dataset.name}: images are rows uint8 (n, height, width, channels), not {found}. "
+            f"{dataset.name}: images are rows uint8 (n, height, width, channels), not {given}. "
             "kp.data.read_images turns paths into them."
         )
     backbone = encoder, preprocess, *_ = _backbone("images", dataset, encoder, preprocess, pretraining_seconds)

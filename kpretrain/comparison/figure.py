@@ -40,13 +40,13 @@ def colours(arms, compared):
     >>> colours(["pixels", "scratch", "fine-tuned"], {"fine-tuned"})
     {'pixels': '#0072b2', 'scratch': '#4d4d4d', 'fine-tuned': '#d55e00'}
     """
-    found = {}
+    palette = {}
     for arm in arms:
         family = {"compared": _PRETRAINED, "baseline": _BASELINES}.get(_kind(arm, compared), _CONTROLS)
         usual = next((_FIRST[name] for name in ("frozen random", *_FIRST) if arm.startswith(name)), family[0])
-        left = [colour for colour in (usual, *family) if colour in family and colour not in found.values()]
-        found[arm] = left[0] if left else family[len(found) % len(family)]
-    return found
+        left = [colour for colour in (usual, *family) if colour in family and colour not in palette.values()]
+        palette[arm] = left[0] if left else family[len(palette) % len(family)]
+    return palette
 
 
 def draw(comparison, axis=None, arms=None):

@@ -129,14 +129,14 @@ def compare(
     classes, test = classes_of(dataset), dataset.test
     rows = {seed: draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
     prints = {name: _fingerprint(name, arm.estimator) for name, arm in arms.items()}
-    told = {name: prints[name] and fingerprint(arm.estimator, versions=False) for name, arm in arms.items()}
+    portable = {name: prints[name] and fingerprint(arm.estimator, versions=False) for name, arm in arms.items()}
     facts = _facts(arms, grid, dataset)
     folder = Path(folder) if folder is not None else cache_folder() / "compare"
     folder.mkdir(parents=True, exist_ok=True)
     cells = [(arm, n, seed) for seed in seeds for n in sizes for arm in arms if n in grid[arm]]
     key = _digest(facts["settings"]["rows"], facts["versions"], fingerprint(_run_cell))
     files = {cell: folder / f"{_digest(key, prints[cell[0]], *cell)}.json" for cell in cells if prints[cell[0]]}
-    done = {cell: found for cell, file in files.items() if (found := _finished(file, cell, len(test.y)))}
+    done = {cell: stored for cell, file in files.items() if (stored := _finished(file, cell, len(test.y)))}
     rivals = {name: arm.against for name, arm in arms.items()}
     if progress:
         _print_plan(arms, rivals, grid, sizes, seeds, test_rows=len(test.y), cells=len(cells), done=len(done))
@@ -171,7 +171,7 @@ def compare(
     table = pd.DataFrame([done[cell] for cell in sorted(cells, key=lambda cell: list(arms).index(cell[0]))])
     table["hits"] = table["hits"].map(base64.b64decode)
     table = table.assign(run=run, pretraining_seconds=[arms[arm].pretraining_seconds for arm in table["arm"]])
-    return Comparison(table, rivals, len(test.y), facts | {"fingerprints": {run: told}})
+    return Comparison(table, rivals, len(test.y), facts | {"fingerprints": {run: portable}})
 
 
 # ---------------------------------------------------------------- before it runs
@@ -207,7 +207,7 @@ def _facts(arms, grid, dataset):
     """What ran, on what, where and when; `settings` and `versions` must be equal where records are pooled."""
     from ..fingerprint import rows_fingerprint
 
-    told, parts = run_facts(), (dataset.train, dataset.test)
+    ran, parts = run_facts(), (dataset.train, dataset.test)
     versions = {name: version(name) for name in ("keras", "scikit-learn", "kpretrain")}
     settings = {
         "labels_per_class": sorted({n for chosen in grid.values() for n in chosen}),
@@ -220,8 +220,8 @@ def _facts(arms, grid, dataset):
     }
     labels, counts = np.unique(dataset.test.y, return_counts=True)
     return {
-        **{key: told[key] for key in ("date", "profile", "python", "machine")},
-        "versions": versions | {"backend": told["backend"]},
+        **{key: ran[key] for key in ("date", "profile", "python", "machine")},
+        "versions": versions | {"backend": ran["backend"]},
         "data": {dataset.name: dataset.source},
         "settings": settings,
         "test_classes": {class_name(dataset, n): int(k) for n, k in zip(labels, counts, strict=True)},
@@ -322,9 +322,9 @@ def _run_cell(cell, estimator, x, y, test_x, test_y):
 
 def _print_plan(arms, rivals, grid, sizes, seeds, *, test_rows, cells, done):
     tests = sum(any(n in grid[rival] for n in grid[arm]) for arm in arms for rival in rivals[arm])
-    found = f", {done} of them found finished" if done else ""
+    finished = f", {done} of them found finished" if done else ""
     what = f"{len(arms)} arms ({'; '.join(arms)}), {words.per_class(*sizes)}, {words.count(len(seeds), 'draw')}"
-    print(f"{what}: {cells} cells{found}.", flush=True)
+    print(f"{what}: {cells} cells{finished}.", flush=True)
     if test_rows < words.FEW_TEST_ROWS:
         print(words.few_test_rows(test_rows))
     if not tests:

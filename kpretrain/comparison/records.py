@@ -41,7 +41,7 @@ def record(comparison, name, title, command):
     """
     table = comparison.table()
     versions = comparison.facts.get("versions", {})
-    kept = {
+    content = {
         "kind": "comparison",
         "name": name,
         "title": title,
@@ -57,8 +57,8 @@ def record(comparison, name, title, command):
         "scores": table.replace({np.nan: None}).to_dict("records"),
     }
     if comparison.over_rows:
-        kept["hits"] = _packed(comparison.hits(), comparison.test_rows)
-    return kept
+        content["hits"] = _packed(comparison.hits(), comparison.test_rows)
+    return content
 
 
 def _packed(hits, rows):
@@ -90,11 +90,11 @@ def save(comparison, path, name, title, command):
     ['tuned', 'scratch']
     """
     path = Path(path)
-    kept = record(comparison, name or path.stem, title, command)
+    content = record(comparison, name or path.stem, title, command)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf8")
-    return kept
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+    return content
 
 
 def load(path):
@@ -113,20 +113,20 @@ def load(path):
     """
     where = "the record" if isinstance(path, dict) else str(path)
     try:
-        kept = path if isinstance(path, dict) else json.loads(Path(path).read_text(encoding="utf8"))
-        if kept["kind"] != "comparison":
+        content = path if isinstance(path, dict) else json.loads(Path(path).read_text(encoding="utf8"))
+        if content["kind"] != "comparison":
             raise KeyError("kind")
-        facts = {key: kept[key] for key in _FACTS if key in kept} | {"file": where}
-        table = pd.DataFrame(kept["scores"]).astype({"fit_seconds": float})
+        facts = {key: content[key] for key in _FACTS if key in content} | {"file": where}
+        table = pd.DataFrame(content["scores"]).astype({"fit_seconds": float})
         if "balanced" in table:
             table["balanced"] = table["balanced"].astype(float)
-        if "hits" in kept:
-            hits = _unpacked(kept["hits"], len(table), kept["test_rows"])
+        if "hits" in content:
+            hits = _unpacked(content["hits"], len(table), content["test_rows"])
             table["hits"] = hits
-            told = [100 * np.unpackbits(np.frombuffer(cell, "uint8")).sum() / kept["test_rows"] for cell in hits]
-            if not np.allclose(told, table["score"]):
+            scores = [100 * np.unpackbits(np.frombuffer(cell, "uint8")).sum() / content["test_rows"] for cell in hits]
+            if not np.allclose(scores, table["score"]):
                 raise ValueError("hits and scores disagree")
-        return table, kept["against"], kept["test_rows"], facts
+        return table, content["against"], content["test_rows"], facts
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise ValueError(f"{where}: not a readable record of a comparison ({error!r}).") from error
 
@@ -191,8 +191,8 @@ def pool(comparisons):
     _refuse_shared_seeds(comparisons, names)
     facts["fingerprints"] = prints
     for key in ("machine", "python", "profile", "date"):
-        if found := sorted({c.facts[key] for c in comparisons if key in c.facts}):
-            facts[key] = found[-1] if key == "date" else "; ".join(found)
+        if values := sorted({c.facts[key] for c in comparisons if key in c.facts}):
+            facts[key] = values[-1] if key == "date" else "; ".join(values)
     facts.pop("file", None)
     tables = [c.table().assign(hits=c.hits()) for c in comparisons]
     return pd.concat(tables, ignore_index=True), first.against, first.test_rows, facts

@@ -94,12 +94,12 @@ class Comparison:
 
         Where some cell does not tell its hits, as in records of earlier versions: the scores, (draws, columns, 1).
         """
-        told = self._table["hits"].map(lambda hits: isinstance(hits, bytes)).all()
-        values = np.full((len(self._runs), len(self._column), self.test_rows if told else 1), np.nan, "float32")
+        known = self._table["hits"].map(lambda hits: isinstance(hits, bytes)).all()
+        values = np.full((len(self._runs), len(self._column), self.test_rows if known else 1), np.nan, "float32")
         draw = {seed: number for number, seed in enumerate(self._runs.index)}
         for row in self._table.itertuples():
             where = draw[row.seed], self._column[row.arm, row.labels]
-            if told:
+            if known:
                 values[where] = 100.0 * np.unpackbits(np.frombuffer(row.hits, "uint8"), count=self.test_rows)
             else:
                 values[where] = row.score
@@ -117,8 +117,8 @@ class Comparison:
         runs = self._runs.to_numpy()[there]
         groups = runs if self.pretrained & set(arms) else np.zeros(len(runs))
         floor = (100 / self.test_rows) ** 2 / 6  # of rounding: a score is a multiple of one test row
-        found = estimate(self._hits[there][:, columns], weights, groups, floor)
-        return found._replace(low=found.low.clip(-100), high=found.high.clip(max=100)), runs
+        result = estimate(self._hits[there][:, columns], weights, groups, floor)
+        return result._replace(low=result.low.clip(-100), high=result.high.clip(max=100)), runs
 
     def _sizes(self, arm):
         if not (sizes := [labels for name, labels in self._column if name == arm]):
@@ -157,8 +157,8 @@ class Comparison:
         for arm, rival, sizes in self._pairs():
             columns = [(name, n) for name in (arm, rival) for n in sizes]
             weights = np.repeat([1, -1], len(sizes))[:, None] / len(sizes)
-            found, runs = self._estimate(columns, weights, (arm, rival))
-            rows.append((arm, rival, tuple(sizes), *(float(part[0]) for part in found), len(runs), len(set(runs))))
+            result, runs = self._estimate(columns, weights, (arm, rival))
+            rows.append((arm, rival, tuple(sizes), *(float(part[0]) for part in result), len(runs), len(set(runs))))
         names = ["arm", "against", "sizes", "points", "low", "high", "p", "error", "freedom", "draws", "runs"]
         table = pd.DataFrame(rows, columns=names)
         smallest = [
@@ -178,8 +178,8 @@ class Comparison:
         rows = []
         for arm, rival, sizes in self._pairs():
             for n in sizes:
-                found, runs = self._estimate([(arm, n), (rival, n)], [[1], [-1]], (arm, rival))
-                rows.append((arm, rival, n, *(float(part[0]) for part in found[:3]), len(runs), len(set(runs))))
+                result, runs = self._estimate([(arm, n), (rival, n)], [[1], [-1]], (arm, rival))
+                rows.append((arm, rival, n, *(float(part[0]) for part in result[:3]), len(runs), len(set(runs))))
         return pd.DataFrame(rows, columns=["arm", "against", "labels", "points", "low", "high", "draws", "runs"])
 
     def new_pretraining(self):
@@ -206,8 +206,8 @@ class Comparison:
             by_run = np.stack([values[there][runs == run].mean(axis=0) for run in np.unique(runs)])
             low = high = np.nan
             if len(by_run) >= 3:
-                found = estimate(by_run[:, None], [[1]], np.zeros(len(by_run)), (100 / self.test_rows) ** 2 / 6)
-                low, high = np.clip([found.low[0], found.high[0]], -100, 100)
+                result = estimate(by_run[:, None], [[1]], np.zeros(len(by_run)), (100 / self.test_rows) ** 2 / 6)
+                low, high = np.clip([result.low[0], result.high[0]], -100, 100)
             each = tuple(by_run.mean(axis=1).round(2).tolist())
             rows.append((arm, rival, float(by_run.mean()), low, high, len(by_run), each))
         return pd.DataFrame(rows, columns=["arm", "against", "points", "low", "high", "runs", "each"])
@@ -216,8 +216,8 @@ class Comparison:
         """Return the mean accuracy of each arm at each size with its 95 % interval: arm, labels, mean, low, high."""
         rows = []
         for arm, n in self._column:
-            found, _ = self._estimate([(arm, n)], [[1]], (arm,))
-            rows.append((arm, n, float(found.mean[0]), *np.clip([found.low[0], found.high[0]], 0, 100)))
+            result, _ = self._estimate([(arm, n)], [[1]], (arm,))
+            rows.append((arm, n, float(result.mean[0]), *np.clip([result.low[0], result.high[0]], 0, 100)))
         return pd.DataFrame(rows, columns=["arm", "labels", "mean", "low", "high"])
 
     def summary(self):
@@ -289,12 +289,12 @@ class Comparison:
         below, above = f"fewer than {sizes[0]}", f"more than {sizes[-1]}"
         rows = []
         for labels in mine:
-            found, _ = self._estimate([(arm, labels), *((against, n) for n in sizes)], weights, (arm, against))
-            needed, low = (_first_crossing(grid, found[k], below, above) for k in (0, 1))
-            high = _first_crossing(grid[::-1], -found.high[::-1], above, below)
+            result, _ = self._estimate([(arm, labels), *((against, n) for n in sizes)], weights, (arm, against))
+            needed, low = (_first_crossing(grid, result[k], below, above) for k in (0, 1))
+            high = _first_crossing(grid[::-1], -result.high[::-1], above, below)
             if len(sizes) < 2 or (low, high) == (below, above):
                 needed = low = high = _UNKNOWN
-            elif np.isnan(found.low).any():
+            elif np.isnan(result.low).any():
                 low = high = _UNKNOWN
             saved = needed if needed == _UNKNOWN else None
             if needed in (below, above):

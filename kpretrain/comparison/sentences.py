@@ -22,10 +22,10 @@ def verdict(comparison):
     if table.empty:
         return "No verdict: no arm names another that it is compared with."
     described = comparison.differences()
-    found = [(*_finding(comparison, row), row) for row in table.itertuples()]
-    found.sort(key=lambda finding: (finding[0], -finding[2].points))
+    findings = [(*_finding(comparison, row), row) for row in table.itertuples()]
+    findings.sort(key=lambda finding: (finding[0], -finding[2].points))
     lines = []
-    for _, text, row in found:
+    for _, text, row in findings:
         at = described[(described["arm"] == row.arm) & (described["against"] == row.against)]
         lines.append(text + _trend(at) + ".")
     return "\n".join([*lines, _scope(comparison), *_warnings(comparison)])

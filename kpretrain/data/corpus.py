@@ -66,8 +66,8 @@ def _package_folder(name):
 
 
 def _corpus_key(packages):
-    found = packages_distributions()
-    versions = sorted(f"{name}=={version(found[name][0]) if name in found else 'unknown'}" for name in packages)
+    owners = packages_distributions()
+    versions = sorted(f"{name}=={version(owners[name][0]) if name in owners else 'unknown'}" for name in packages)
     return hashlib.sha256("\n".join([str(_READER_VERSION), *versions]).encode()).hexdigest()[:16]
 
 

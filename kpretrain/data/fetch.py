@@ -208,9 +208,9 @@ def _members(source, path):
     if len(entries) > _MOST_MEMBERS or sum(size for _, size, _ in entries) > _MOST_BYTES:
         raise DataError(f"it holds more than {_MOST_MEMBERS:,} files or {_MOST_BYTES >> 20} MiB")
     wanted = re.compile(f"(?:^|/)({source.members})$")
-    if not (found := {name[1]: source.same(read()) for entry, _, read in entries if (name := wanted.search(entry))}):
+    if not (members := {name[1]: source.same(read()) for entry, _, read in entries if (name := wanted.search(entry))}):
         raise DataError("it holds no file of this dataset")
-    return found
+    return members
 
 
 def _entries(path):

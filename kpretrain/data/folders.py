@@ -73,26 +73,26 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     stray = sorted(set(_images(folder)) - set(table["path"]))
     removed = [table[table["reason"] != ""], pd.DataFrame({"path": stray, "reason": "in no class folder"})]
     least, removed = 1 if has_split else 3, pd.concat(removed, ignore_index=True)
-    kept, rare = enough_per_class(table[table["reason"] == ""], "label", least, folder, removed)
-    prints = [prints[row] for row in kept.index]
+    usable, rare = enough_per_class(table[table["reason"] == ""], "label", least, folder, removed)
+    prints = [prints[row] for row in usable.index]
     exact = pd.factorize(np.array([one.digest for one in prints], object))[0]
     copies = clean.near_duplicate_images(prints)
-    part = kept["part"].to_numpy(object)
+    part = usable["part"].to_numpy(object)
     if not has_split:
-        part = split_rows(kept["label"], sizes, groups=copies, seed=seed, name=folder)
+        part = split_rows(usable["label"], sizes, groups=copies, seed=seed, name=folder)
     elif "test" not in given.values():
         part[part == "validation"] = "test"
     reason, near = twins(part, exact), twins(part, copies)
     reason = np.where((reason == "") & (near != ""), np.char.add("near ", near), reason)
     stays = reason == ""
-    removed = pd.concat([removed, rare, kept.assign(reason=reason)[~stays]], ignore_index=True)
-    kept, part, copies = kept[stays], part[stays], copies[stays]
+    removed = pd.concat([removed, rare, usable.assign(reason=reason)[~stays]], ignore_index=True)
+    usable, part, copies = usable[stays], part[stays], copies[stays]
     train = part == "train"
-    enough_per_class(kept[train], "label", 1, folder, removed)
+    enough_per_class(usable[train], "label", 1, folder, removed)
     if "validation" not in part:
-        part[train] = split_rows(kept["label"][train], (0.9, 0.1, 0), groups=copies[train], seed=seed, name=folder)
-    dataset = assemble(kept, part, x="path", y="label", removed=removed, name=name, source=source)
-    near = pd.DataFrame({"path": kept["path"], "group": copies})[~kept["path"].isin(dataset.removed["path"])]
+        part[train] = split_rows(usable["label"][train], (0.9, 0.1, 0), groups=copies[train], seed=seed, name=folder)
+    dataset = assemble(usable, part, x="path", y="label", removed=removed, name=name, source=source)
+    near = pd.DataFrame({"path": usable["path"], "group": copies})[~usable["path"].isin(dataset.removed["path"])]
     near = near[near["group"].duplicated(keep=False)].sort_values("group", kind="stable", ignore_index=True)
     return announce(replace(dataset, near_duplicates=near))
 
@@ -114,13 +114,13 @@ def _subfolders(folder):
 
 def _images(folder):
     """Paths of all image files under a folder, in order, without hidden ones."""
-    found = sorted(folder.rglob("*"), key=_parts)
-    inside = (path.relative_to(folder) for path in found if path.suffix.lower() in IMAGE_ENDINGS)
-    found = [str(folder / path) for path in inside if not any(map(_hidden, path.parts))]
-    for path in found:
+    paths = sorted(folder.rglob("*"), key=_parts)
+    inside = (path.relative_to(folder) for path in paths if path.suffix.lower() in IMAGE_ENDINGS)
+    paths = [str(folder / path) for path in inside if not any(map(_hidden, path.parts))]
+    for path in paths:
         if path.encode(errors="replace").decode() != path:
             raise DataError(f"{path!a}: this name is not in UTF-8. Rename it.")
-    return found
+    return paths
 
 
 def _list_images(folder):

@@ -79,12 +79,12 @@ def enough_per_class(table, label, least, name, removed):
     ['class with fewer than 2 rows']
     """
     counts = table[label].map(table[label].value_counts())
-    kept, rare = table[counts >= least].copy(), table[counts < least]
-    if kept[label].nunique() < 2:
-        few = f"{kept[label].nunique()} of {table[label].nunique()} classes have {least} or more usable rows"
+    usable, rare = table[counts >= least].copy(), table[counts < least]
+    if usable[label].nunique() < 2:
+        few = f"{usable[label].nunique()} of {table[label].nunique()} classes have {least} or more usable rows"
         few = f"{few}; two are needed" if len(table) else "no row can be used"
         raise DataError(f"{name}: {few}{left_out(removed)}. Add rows or classes, or take other labels.")
-    return kept, rare.assign(reason=f"class with fewer than {least} rows")
+    return usable, rare.assign(reason=f"class with fewer than {least} rows")
 
 
 def split_rows(labels, sizes, *, groups, seed, name):

@@ -69,15 +69,15 @@ def from_table(
             raise DataError(f"{name}: {has}. Name one that is there once.")
     reason = np.select([_blank(rows[column]) for column in faults.values()], list(faults), default="")
     good = reason == ""
-    removed, kept = rows[~good].assign(reason=reason[~good]), rows[good].copy()
-    kept[label] = kept[label].convert_dtypes().astype(str)  # whole numbers that a gap made floats are whole again
-    kept[text] = kept[text].astype(str)
-    kept, rare = enough_per_class(kept, label, 3, name, removed)
-    groups = [clean.duplicates(kept[text].tolist())] + ([] if group is None else [kept[group].to_numpy()])
-    part = split_rows(kept[label], sizes, groups=groups, seed=seed, name=name)
+    removed, usable = rows[~good].assign(reason=reason[~good]), rows[good].copy()
+    usable[label] = usable[label].convert_dtypes().astype(str)  # whole numbers that a gap made floats are whole again
+    usable[text] = usable[text].astype(str)
+    usable, rare = enough_per_class(usable, label, 3, name, removed)
+    groups = [clean.duplicates(usable[text].tolist())] + ([] if group is None else [usable[group].to_numpy()])
+    part = split_rows(usable[label], sizes, groups=groups, seed=seed, name=name)
     removed = pd.concat([removed, rare])
     source = source or f"the table {name}"
-    return announce(assemble(kept, part, x=text, y=label, removed=removed, name=name, source=source))
+    return announce(assemble(usable, part, x=text, y=label, removed=removed, name=name, source=source))
 
 
 def _blank(column):
@@ -88,10 +88,10 @@ def _read_csv(path, encoding, separator=","):
     """The separator is the usual one or, where the header has none of that, one that it has."""
     with path.open(encoding=encoding) as file:
         header = file.readline(2**20)
-    found = next((one for one in (separator, ";", "\t", ",") if one in header), separator)
-    if found != separator:
-        print(f"{path.name}: the header has no {separator!r}, so its columns are those between {found!r}.")
-    return pd.read_csv(path, sep=found, encoding=encoding, low_memory=False)
+    present = next((one for one in (separator, ";", "\t", ",") if one in header), separator)
+    if present != separator:
+        print(f"{path.name}: the header has no {separator!r}, so its columns are those between {present!r}.")
+    return pd.read_csv(path, sep=present, encoding=encoding, low_memory=False)
 
 
 def _read_jsonl(path, encoding):

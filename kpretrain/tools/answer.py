@@ -86,11 +86,11 @@ def decide(contrasts, means, seconds, labels, what="rows"):
     if enough := [other for other in rivals if all(state[arm, other] in ("worse", "even") for arm in arms)]:
         other = min(near(enough), key=lambda arm: seconds[arm][0])
         words = {"worse": "better than", "even": f"within {_EVEN} points as good as"}
-        found = " and ".join(f"{words[state[arm, other]]} {arm} ({gap(arm, other)})" for arm in arms)
+        comparisons = " and ".join(f"{words[state[arm, other]]} {arm} ({gap(arm, other)})" for arm in arms)
         tied = [other, *(arm for arm in arms if state[arm, other] == "even")]
         tie = len(tied) > len(arms)
         answer, start = ("tie", "No, a tie") if tie else ("no", "No")
-        return answer, f"{start}: {where}, {other} is {found}. Take {take(*tied)}."
+        return answer, f"{start}: {where}, {other} is {comparisons}. Take {take(*tied)}."
     row = rows[best, rival]
     apart = row.low > 0 or row.high < 0
     alone = f", which is not clear after correction for {len(rows)} comparisons" if apart else ""
@@ -117,10 +117,10 @@ def _cost(fit, pretraining):
 
 def _contrast_rows(comparison):
     """The fixed contrasts, means over the sizes; no interval of fewer than five draws."""
-    found = comparison.contrasts()
-    found = found[["arm", "against", "points", "low", "high", "p", "p_holm", "draws"]].astype({"draws": int})
+    table = comparison.contrasts()
+    table = table[["arm", "against", "points", "low", "high", "p", "p_holm", "draws"]].astype({"draws": int})
     numbers = ["low", "high", "p", "p_holm"]
-    return found.assign(**{name: found[name].where(found["draws"] >= _INTERVAL_DRAWS) for name in numbers})
+    return table.assign(**{name: table[name].where(table["draws"] >= _INTERVAL_DRAWS) for name in numbers})
 
 
 def sentence(comparison, dataset, kind):
@@ -162,11 +162,11 @@ def costs(comparison):
 def _best(comparison):
     """The highest mean at each size, and every arm that has it."""
     means = comparison.table().groupby(["labels", "arm"], sort=False)["score"].mean()
-    found = []
+    bests = []
     for n in sorted(means.index.unique("labels")):
         best = " and ".join(means[n].index[means[n] == means[n].max()])
-        found.append(f"{best} at {per_class(n)} ({means[n].max():.1f} %)")
-    return f"Highest mean: {'; '.join(found)}."
+        bests.append(f"{best} at {per_class(n)} ({means[n].max():.1f} %)")
+    return f"Highest mean: {'; '.join(bests)}."
 
 
 def _shown(table):

@@ -71,17 +71,17 @@ def chapters(folder=ROOT / "notebooks"):
     >>> last.number, "sklearn" in last.modules, "dask" in last.optional, last.memory > 0.5
     ('16', True, True, True)
     """
-    found = []
+    listed = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         with contextlib.suppress(ValueError, LookupError):
-            found.append(_chapter(path))
-    return found
+            listed.append(_chapter(path))
+    return listed
 
 
 def _chapter(path):
     cells = [cell for cell in json.loads(path.read_text(encoding="utf8"))["cells"] if cell["cell_type"] == "code"]
-    told = "".join("".join(output.get("text", "")) for cell in cells for output in cell["outputs"])
-    peaks = [float(peak) for peak in re.findall(r"peak memory ([\d.]+) GB", told)]
+    printed = "".join("".join(output.get("text", "")) for cell in cells for output in cell["outputs"])
+    peaks = [float(peak) for peak in re.findall(r"peak memory ([\d.]+) GB", printed)]
     code = ["".join(cell["source"]) for cell in cells if "setup" not in cell["metadata"].get("tags", [])]
     modules, optional = set(), set()
     for source in code:

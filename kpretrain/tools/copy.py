@@ -39,7 +39,7 @@ def copy(folder):
     folder, source = Path(folder), ROOT / "notebooks"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file. Name a folder, or one that is not there yet.")
-    copied, kept = 0, []
+    copied, edited = 0, []
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = path.relative_to(source)
         if any(part.startswith(".") for part in name.parts):  # Jupyter's checkpoints
@@ -52,6 +52,6 @@ def copy(folder):
             copied += 1
         elif target.read_bytes() != path.read_bytes():
             print(f"{target} stays as it is: it is not the course's. For the course's, move it away and copy again.")
-            kept.append(name.as_posix())
+            edited.append(name.as_posix())
     print(f"Copied {copied} files into {folder}. Next: jupyter lab {folder}")
-    return kept
+    return edited

@@ -77,9 +77,9 @@ def report():
         print(check, flush=True)
         failed += check.status == "fail"
     if not failed:
-        found = chapters(ROOT / "notebooks")
-        left = [chapter.number for chapter in found if not chapter.missing()]
-        only = "" if len(left) == len(found) else f" for {len(left)} of {len(found)} chapters"
+        listed = chapters(ROOT / "notebooks")
+        left = [chapter.number for chapter in listed if not chapter.missing()]
+        only = "" if len(left) == len(listed) else f" for {len(left)} of {len(listed)} chapters"
         print(f"\nReady{only}. Next: python -m kpretrain run{only and ' --only ' + ','.join(left)}")
         return 0
     print(f"\nNot ready: {failed} to mend.")
@@ -106,19 +106,19 @@ def install():
     Done in 50 s: 5 packages are new. Replaced: numpy 2.0.2 by 2.4.6.
     0
     """
-    lacking, kept, told = [], [], []
-    for needed, found, fits in _requirements():
+    lacking, pinned, described = [], [], []
+    for needed, installed, fits in _requirements():
         runs = _spelt(needed.name) in RUNS_NOTEBOOKS
-        if found and (runs or (fits and needed.name == "tensorflow")):
-            kept.append(f"{needed.name}=={found}")
+        if installed and (runs or (fits and needed.name == "tensorflow")):
+            pinned.append(f"{needed.name}=={installed}")
         elif not (fits or runs):
             lacking.append(f"{needed.name}{needed.specifier}")
-            told.append(lacking[-1] + (f" in place of {found}" if found else ""))
+            described.append(lacking[-1] + (f" in place of {installed}" if installed else ""))
     if not lacking:
         return 0
-    print(f"Installing {', '.join(told)}: one to five minutes.", flush=True)
+    print(f"Installing {', '.join(described)}: one to five minutes.", flush=True)
     before, started = _installed(), time.perf_counter()
-    command = [sys.executable, "-m", "pip", "install", "--quiet", *lacking, *kept]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *lacking, *pinned]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:  # else pip may only have found that what was there already conflicts
         print(done.stdout, done.stderr, sep="")
@@ -134,7 +134,7 @@ def install():
 
 def _installed():
     """Return the version of each installed package, by name."""
-    return {_spelt(found.name): found.version for found in importlib.metadata.distributions()}
+    return {_spelt(distribution.name): distribution.version for distribution in importlib.metadata.distributions()}
 
 
 def _spelt(name):
@@ -160,8 +160,8 @@ def checks(smoke=True):
     yield _processor()
     yield _memory()
     yield from _cache()
-    found = list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    yield _judged(found, f"{len(found) or 'no'} notebooks in {ROOT / 'notebooks'}", CLONE)
+    notebooks = list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    yield _judged(notebooks, f"{len(notebooks) or 'no'} notebooks in {ROOT / 'notebooks'}", CLONE)
     yield from _chapters()
     yield from _data()
     if smoke:
@@ -187,8 +187,8 @@ def _packages():
         yield Check("fail", "the list of requirements is not there", CLONE)
         return
     try:
-        for needed, found, fits in _requirements():
-            text = f"{needed.name} {found or 'is not installed'} (needs {needed.specifier})"
+        for needed, installed, fits in _requirements():
+            text = f"{needed.name} {installed or 'is not installed'} (needs {needed.specifier})"
             yield _judged(fits, text, f'{PIP} install "{needed.name}{needed.specifier}"')
     except ImportError:
         yield Check("fail", "packaging is not installed, so no version can be compared", f"{PIP} install packaging")
@@ -209,8 +209,8 @@ def _requirements():
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in _listed())
     for needed in map(Requirement, filter(None, lines)):
         if needed.marker is None or needed.marker.evaluate():
-            found = version(needed.name, None)
-            yield needed, found, found is not None and needed.specifier.contains(found, prereleases=True)
+            installed = version(needed.name, None)
+            yield needed, installed, installed is not None and needed.specifier.contains(installed, prereleases=True)
 
 
 def _processor():
@@ -222,8 +222,8 @@ def _processor():
 
 def _memory():
     """Look at this machine's memory, or at the container's limit where that is lower."""
-    found = chapters(ROOT / "notebooks")
-    needs = f"the full profile took up to {max([one.memory for one in found], default=0.0):g} GB"
+    listed = chapters(ROOT / "notebooks")
+    needs = f"the full profile took up to {max([one.memory for one in listed], default=0.0):g} GB"
     try:
         import psutil
     except ImportError:
@@ -231,22 +231,22 @@ def _memory():
     memory, limit = psutil.virtual_memory().total, Path("/sys/fs/cgroup/memory.max")
     limit = limit.read_text(encoding="utf8").strip() if limit.is_file() else "max"
     memory = min(memory, int(limit)) if limit.isdecimal() else memory
-    large = [one.number for one in found if one.memory * 1e9 > memory]
+    large = [one.number for one in listed if one.memory * 1e9 > memory]
     mend = f"stay with the fast profile in {_named(large)}, and close other programs"
     return _judged(not large, f"{memory / 1e9:.1f} GB of memory ({needs})", mend, "note")
 
 
 def _chapters():
     """Say which chapters do not run here, or leave something out, and for want of what: a line for each package."""
-    found = chapters(ROOT / "notebooks")
-    for module in sorted({name for one in found for name in one.missing()}):
-        lacking = [one.number for one in found if module in one.missing()]
-        if len(lacking) < len(found):  # or a line above has said that the course cannot run without it
+    listed = chapters(ROOT / "notebooks")
+    for module in sorted({name for one in listed for name in one.missing()}):
+        lacking = [one.number for one in listed if module in one.missing()]
+        if len(lacking) < len(listed):  # or a line above has said that the course cannot run without it
             windows = module == "tensorflow_text" and platform.system() == "Windows"
             mend = "it does not exist for Windows; Colab and WSL have it" if windows else ""
             yield Check("note", f"{_named(lacking)} cannot run to the end: {module} is not installed", mend)
-    for module in sorted({name for one in found for name in one.optional if not there(name)}):
-        leaving = [one.number for one in found if module in one.optional]
+    for module in sorted({name for one in listed for name in one.optional if not there(name)}):
+        leaving = [one.number for one in listed if module in one.optional]
         text = f"{_named(leaving)} leaves out what needs {module}, which is not installed"
         yield Check("note", text, f'in a clone: {PIP} install -e ".[scale]"')
 

@@ -72,18 +72,19 @@ def panels(folder=results.FOLDER):
     >>> [panel.helps for panel in panels()]
     [True, False]
     """
-    found = [_panel(*names, folder) for names in _PANELS]
-    gains = found[0].points["points"]
-    if [panel.helps for panel in found] != [True, False] or gains.iloc[-1] > gains.iloc[0] / 2:
+    halves = [_panel(*names, folder) for names in _PANELS]
+    gains = halves[0].points["points"]
+    if [panel.helps for panel in halves] != [True, False] or gains.iloc[-1] > gains.iloc[0] / 2:
         raise ValueError(
             f"The stored records do not bear the picture's title, {TITLE!r}: mend kpretrain/tools/hero.py."
         )
-    return found
+    return halves
 
 
 def _panel(record, arm, name, folder):
-    found = Comparison.load(results.load(record, folder))
-    cells, scores, differences, contrasts = found.table(), found.scores(), found.differences(), found.contrasts()
+    comparison = Comparison.load(results.load(record, folder))
+    cells, scores = comparison.table(), comparison.scores()
+    differences, contrasts = comparison.differences(), comparison.contrasts()
     points, contrast = (
         table[(table["arm"] == arm) & (table["against"] == _RIVAL)] for table in (differences, contrasts)
     )
@@ -93,9 +94,9 @@ def _panel(record, arm, name, folder):
         scores[scores["arm"].isin([arm, _RIVAL])],
         points,
         next(contrast.itertuples()),
-        next(found.labels_saved(arm, _RIVAL).itertuples()),
+        next(comparison.labels_saved(arm, _RIVAL).itertuples()),
         float(cells.loc[cells["arm"] == arm, "pretraining_seconds"].mean()),
-        found.test_rows,
+        comparison.test_rows,
     )
 
 

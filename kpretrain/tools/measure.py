@@ -109,16 +109,16 @@ def timed(predict, rows):
 
 def main(path, rows, answers):
     """Measure one file with the arrays of an `.npz`, save its answers to all rows, and print one line of JSON."""
-    rows, predict, found = dict(np.load(rows)), opened(path), {}
+    rows, predict, measured = dict(np.load(rows)), opened(path), {}
     for batch in (1, 32):
         some = {name: np.resize(array, (batch, *array.shape[1:])) for name, array in rows.items()}
-        found[f"p50_ms_{batch}"], found[f"p95_ms_{batch}"] = timed(predict, some)
+        measured[f"p50_ms_{batch}"], measured[f"p95_ms_{batch}"] = timed(predict, some)
     peak = peak_memory()  # before the answers, whose number of rows is no property of the network
-    found["peak_mb"] = peak and 1000 * peak
+    measured["peak_mb"] = peak and 1000 * peak
     n = len(next(iter(rows.values())))
     parts = [predict({name: array[k : k + 32] for name, array in rows.items()}) for k in range(0, n, 32)]
     np.save(answers, np.concatenate([np.array(part) for part in parts]))
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

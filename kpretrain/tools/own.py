@@ -234,11 +234,11 @@ def columns(table, text=None, label=None, group=None):
     """
     table = table.drop(columns=group, errors="ignore") if group is not None else table
     values = {column: table[column].dropna() for column in table.columns}
-    distinct = {column: found.astype(str).nunique() for column, found in values.items()}
+    distinct = {column: column_values.astype(str).nunique() for column, column_values in values.items()}
     lengths = {
-        column: found.str.len().mean()
-        for column, found in values.items()
-        if column != label and len(found) and found.map(lambda value: isinstance(value, str)).all()
+        column: column_values.str.len().mean()
+        for column, column_values in values.items()
+        if column != label and len(column_values) and column_values.map(lambda value: isinstance(value, str)).all()
     }
     listed = "; ".join(f"{str(column)[:40]!r} ({distinct[column]:,} values)" for column in table.columns[:20])
     listed += f"; and {len(table.columns) - 20:,} more" * (len(table.columns) > 20)
@@ -337,8 +337,8 @@ def _draws(arms, dataset, labels, most, minutes, started, folder):
             took, done = run(arms, labels), done + 1
             if _files(folder) == cells:
                 continue
-            kept = f" ({done - 1} kept from before)" if done > 1 and not new else ""
-            _say(f"Draw {done}: {duration(took)}{kept}.")
+            from_before = f" ({done - 1} kept from before)" if done > 1 and not new else ""
+            _say(f"Draw {done}: {duration(took)}{from_before}.")
             new += 1
     except KeyboardInterrupt:
         whole = f"{done} whole draw{' is' if done == 1 else 's are'} kept" if done else "No draw is whole yet"

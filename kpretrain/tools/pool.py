@@ -52,14 +52,14 @@ def pool(paths, out="class"):
     out, groups, bets, left = Path(out), {}, [], {}
     for name, path in _files([Path(path) for path in paths], out.resolve()):
         try:
-            key, found = _read(path)
+            key, content = _read(path)
         except Exception as error:  # whatever is wrong with one file, the others count
             left[name] = " ".join(str(error).split())
             continue
         if key:
-            groups.setdefault(key, {})[name] = found
+            groups.setdefault(key, {})[name] = content
         else:
-            bets.append(found.assign(reader=name))
+            bets.append(content.assign(reader=name))
     if not groups and not bets:
         why = "; ".join(f"{name}: {reason}" for name, reason in left.items())
         raise ValueError(f"There is no record and no file of bets in {listed(paths)}. {why}")
@@ -71,16 +71,17 @@ def pool(paths, out="class"):
         lines = "\n".join(f"- {name}: {why}" for name, why in left.items())
         cards.append({"title": "Left out", "note": count(len(left), "file"), "markdown": lines})
     records = [
-        found.record(name="class", command=_COMMAND) if isinstance(found, Comparison) else found for found, _ in pooled
+        content.record(name="class", command=_COMMAND) if isinstance(content, Comparison) else content
+        for content, _ in pooled
     ]
-    kept = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
+    summary = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
     out.mkdir(parents=True, exist_ok=True)
     cards = [card | {"id": f"part-{number}", "heading": ""} for number, card in enumerate(cards)]
     (out / "index.html").write_text(page.render_page("What the class found", [], cards), encoding="utf8")
-    (out / "pool.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf8")
+    (out / "pool.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf8")
     print(*(f"{card['title']}: {card['note']}" for card in cards), sep="\n")
     print(*(f"- {name}: {why}" for name, why in left.items()), f"The page: {out / 'index.html'}", sep="\n")
-    return kept
+    return summary
 
 
 def _files(paths, out):
@@ -102,57 +103,57 @@ def _read(path):
             raise ValueError("it is empty.")
         return None, bets.reset_index()
     if content.get("kind") == "comparison":
-        shared, found = _SAME_COMPARISON, Comparison.load(path)
+        shared, record = _SAME_COMPARISON, Comparison.load(path)
     elif "seed" not in content:
         raise ValueError("the record is pooled already; those of single runs are needed.")
     else:
-        shared, found = _SAME_SCORES, content
+        shared, record = _SAME_SCORES, content
         results.table(results.merge([content], ""))  # or it is damaged
-    return json.dumps([content.get(key) for key in shared], sort_keys=True), found
+    return json.dumps([content.get(key) for key in shared], sort_keys=True), record
 
 
 def _pool(group, left):
     """Pool what records hold (name -> Comparison or record) one by one: (the pooled one, how many are in it)."""
     taken, merged = [], None
-    for name, found in group.items():
+    for name, record in group.items():
         try:
-            merged = _merge([*taken, found])
-            taken.append(found)
+            merged = _merge([*taken, record])
+            taken.append(record)
         except ValueError as error:
             left[name] = str(error)
     return merged, len(taken)
 
 
-def _merge(found):
-    if isinstance(found[0], Comparison):
-        return found[0].merge(*found[1:])
+def _merge(records):
+    if isinstance(records[0], Comparison):
+        return records[0].merge(*records[1:])
     # A class has several machines, as `Comparison.merge` allows, too.
-    mixed = {key: "; ".join(sorted({record[key] for record in found})) for key in ("python", "machine")}
-    return results.merge([record | mixed for record in found], _COMMAND)
+    mixed = {key: "; ".join(sorted({record[key] for record in records})) for key in ("python", "machine")}
+    return results.merge([record | mixed for record in records], _COMMAND)
 
 
 def _curves(pooled):
     """A card for each experiment. One that differs in its settings only from an earlier one says in which."""
     cards, first = [], {}
-    for found, files in pooled:
-        if not isinstance(found, Comparison):
-            table = as_markdown(results.table(found).reset_index())
-            cards.append({"title": found["title"], "note": count(files, "record"), "markdown": table})
+    for record, files in pooled:
+        if not isinstance(record, Comparison):
+            table = as_markdown(results.table(record).reset_index())
+            cards.append({"title": record["title"], "note": count(files, "record"), "markdown": table})
             continue
-        data, draws = ", ".join(found.facts.get("data", ["data"])), found.table()["seed"].nunique()
-        lines = found.verdict().splitlines()
+        data, draws = ", ".join(record.facts.get("data", ["data"])), record.table()["seed"].nunique()
+        lines = record.verdict().splitlines()
         if data in first:
-            found.facts["file"] = "this curve"
+            record.facts["file"] = "this curve"
             try:
-                first[data].merge(found)
+                first[data].merge(record)
             except ValueError as error:
                 lines.append(f"A curve of its own: {error}")
-        first.setdefault(data, found).facts["file"] = "the first curve"
+        first.setdefault(data, record).facts["file"] = "the first curve"
         figure = Figure(figsize=(7.4, 4), layout="constrained")
-        found.plot(figure.subplots())
-        title = textwrap.shorten(f"{data}: {', '.join(found.arms)}", 80, placeholder=" …")
+        record.plot(figure.subplots())
+        title = textwrap.shorten(f"{data}: {', '.join(record.arms)}", 80, placeholder=" …")
         card = {"title": title, "note": f"{count(draws, 'draw')} of {count(files, 'record')}"}
-        card["markdown"] = "\n".join([*(f"- {line}" for line in lines), "", found.markdown_table()])
+        card["markdown"] = "\n".join([*(f"- {line}" for line in lines), "", record.markdown_table()])
         alt = "Accuracy on the test rows against labels per class, a curve for each arm, from all draws of the class."
         cards.append(card | {"figures": [page.picture(figure, alt)]})
     return cards

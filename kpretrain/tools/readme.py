@@ -61,10 +61,10 @@ def compared(folder=results.FOLDER):
     for path in sorted(Path(folder).glob("*.json")):
         record = results.load(path.stem, folder)
         if record.get("kind") == "comparison":
-            found = Comparison.load(record)
-            means = found.table().groupby(["arm", "labels"])["score"].mean()[list(found.against)]
+            comparison = Comparison.load(record)
+            means = comparison.table().groupby(["arm", "labels"])["score"].mean()[list(comparison.against)]
             arm = means.groupby("arm").agg(["size", "mean"]).sort_values(["size", "mean"]).index[-1]
-            contrasts, cells = (table[table["arm"] == arm] for table in (found.contrasts(), found.table()))
+            contrasts, cells = (table[table["arm"] == arm] for table in (comparison.contrasts(), comparison.table()))
             least = contrasts.sort_values("points").iloc[0]
             pretraining = cells["pretraining_seconds"].mean()
             rows.append((path.stem, least, pretraining, sum(record["seconds"])))
@@ -120,12 +120,12 @@ def pages(folder=results.FOLDER):
     >>> list(pages())
     ['data/results/README.md', 'README.md', 'README.zh-CN.md']
     """
-    found = {TABLES: render((ROOT / TABLES).read_text(encoding="utf8"), "tables", markdown(folder))}
+    rendered = {TABLES: render((ROOT / TABLES).read_text(encoding="utf8"), "tables", markdown(folder))}
     halves, rows = hero.panels(folder), compared(folder)
     for language, name in READMES.items():
         text = render((ROOT / name).read_text(encoding="utf8"), "picture", hero.caption(halves, language))
-        found[name] = render(text, "results", short_table(rows, language))
-    return found
+        rendered[name] = render(text, "results", short_table(rows, language))
+    return rendered
 
 
 def main(write=False):

@@ -160,10 +160,10 @@ def _figures(notebook, title):
                 width, height = Image.open(io.BytesIO(base64.b64decode(content))).size
             except (OSError, ValueError):  # no PNG
                 continue
-            told = output.get("metadata", {}).get("image/png", {}).get("alt")
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             figure = {"source": f"data:image/png;base64,{content}", "width": width, "height": height}
-            figure |= {"alt": told or f"Figure {len(figures) + 1} of {title}: {heading}"}
-            figures.append(figure | {"caption": told or heading})
+            figure |= {"alt": alt or f"Figure {len(figures) + 1} of {title}: {heading}"}
+            figures.append(figure | {"caption": alt or heading})
     return figures
 
 

@@ -163,18 +163,18 @@ def find(folder, only):
     ['03_cnn_mnist.ipynb']
     """
     folder = (ROOT / "notebooks") if folder is None else Path(folder).resolve()
-    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not found:
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
         mend = "Run the command in a clone of the repository, or name the folder with --notebooks."
         raise CourseError(f"There are no notebooks NN_*.ipynb in {folder}. {mend}")
     if only is None:
-        return found
+        return paths
     wanted = [number.strip().zfill(2) for number in only.split(",") if number.strip()]
-    existing = [path.name[:2] for path in found]
+    existing = [path.name[:2] for path in paths]
     unknown = [number for number in wanted if number not in existing]
     if unknown or not wanted:
         raise CourseError(f"There is no notebook {', '.join(unknown) or repr(only)}; there are {', '.join(existing)}.")
-    return [path for path in found if path.name[:2] in wanted]
+    return [path for path in paths if path.name[:2] in wanted]
 
 
 def _plan(path, profile):
@@ -322,8 +322,8 @@ def _tail(log, lines=20):
 def _leave_trace(result, error):
     """Show in the executed copy, too, why a cell ended that raised nothing itself."""
     if result.cell and not isinstance(error, CellExecutionError):
-        told = {"ename": type(error).__name__, "evalue": result.error, "traceback": [result.error]}
-        code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **told))
+        trace = {"ename": type(error).__name__, "evalue": result.error, "traceback": [result.error]}
+        code_cells(result.notebook)[result.cell - 1].outputs.append(nbformat.v4.new_output("error", **trace))
 
 
 def _environment(profile, jobs):

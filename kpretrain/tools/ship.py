@@ -82,12 +82,12 @@ def size(path):
     5
     """
     path = Path(path)
-    found = (
+    total = (
         sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else path.stat().st_size
     )
-    if not found:
+    if not total:
         raise ValueError(f"{path} has 0 bytes: nothing was written.")
-    return found
+    return total
 
 
 def zipped(path):
@@ -116,7 +116,7 @@ def cpu():
     if not info.is_file():
         return f"{platform.machine()} ({platform.system()}); its instructions for int8 are not known here"
     words = set(info.read_text(encoding="utf8", errors="replace").split())
-    have, lack = ([flag for flag in FLAGS[:4] if (flag in words) is told] for told in (True, False))
+    have, lack = ([flag for flag in FLAGS[:4] if (flag in words) is wanted] for wanted in (True, False))
     have += [flag for flag in FLAGS[4:] if flag in words]
     return f"{platform.machine()}; has {', '.join(have) or 'none'}; lacks {', '.join(lack) or 'none'} (for int8)"
 
@@ -152,9 +152,9 @@ def measure(path, inputs):
         rows, answers = Path(folder) / "rows.npz", Path(folder) / "answers.npy"
         np.savez(rows, **inputs)
         command = [sys.executable, "-m", measuring.__name__, str(path), str(rows), str(answers)]
-        found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # as here, wherever kpretrain was found
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # as here, wherever kpretrain was found
         try:
-            done = subprocess.run(command, env=found, capture_output=True, text=True, timeout=LIMIT, check=False)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
         except subprocess.TimeoutExpired as error:
             raise ValueError(f"{path} could not be measured within {LIMIT} s.") from error
         if done.returncode:

@@ -58,9 +58,9 @@ def update(write=False, root=None):
                 path.write_text(new, encoding="utf8")
         now, then = sections(english), dict(_STAMP.findall(old))
         stale += [
-            f'{name}: translate the section again, then write <!-- translates "{heading}" {found} -->'
-            for heading, found in now.items()
-            if then.get(heading) != found
+            f'{name}: translate the section again, then write <!-- translates "{heading}" {stamp} -->'
+            for heading, stamp in now.items()
+            if then.get(heading) != stamp
         ]
         stale += [f"{name}: there is no section {heading!r} any more" for heading in then.keys() - now.keys()]
     return changed, stale

@@ -97,8 +97,8 @@ class Features(SharedByClones, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "encoder_")
         x = as_rows(self, x)
         path = self._cache_path(x)
-        if path and (kept := _read(path)) is not None:
-            return kept
+        if path and (cached := _read(path)) is not None:
+            return cached
         features = forward(self.encoder_, x, self.preprocess, self.batch_size)
         check_features(features, x, self.encoder_)
         return _keep(path, features) if path else features
@@ -136,8 +136,8 @@ def _keep(path, features):
         return _read(path)
     except OSError as error:
         # Another process may have been quicker; Windows replaces no file that somebody has mapped.
-        if (kept := _read(path)) is not None:
-            return kept
+        if (cached := _read(path)) is not None:
+            return cached
         print(
             f"{path.parent}: the cache cannot be written ({error.strerror}), so these features will be computed "
             "again next time. Set KPRETRAIN_CACHE to a folder that can."

@@ -317,11 +317,11 @@ def _compiled(settings, encoder, inputs, head_shape, frozen):
     shapes = keras.tree.map_structure(lambda array: (array.shape[1:], str(array.dtype)), inputs)
     # Weights are set for each fit, but these are constants of a compiled network.
     states = [part.get_weights() for part in encoder._flatten_layers() if isinstance(part, keras.layers.Normalization)]
-    told = [getattr(settings, name) for name in ("augment", "updates", "weight_decay")]
-    told.append(settings.weights == "pretrained" and bool(_normalizations(encoder)))  # they are held
-    told.append(keras.backend.backend() == "jax" and settings.learning_rate)  # JAX takes the rate for a constant
+    constants = [getattr(settings, name) for name in ("augment", "updates", "weight_decay")]
+    constants.append(settings.weights == "pretrained" and bool(_normalizations(encoder)))  # they are held
+    constants.append(keras.backend.backend() == "jax" and settings.learning_rate)  # JAX takes the rate for a constant
     try:
-        key = fingerprint([blueprint(encoder), states, repr(shapes), head_shape, frozen, told])
+        key = fingerprint([blueprint(encoder), states, repr(shapes), head_shape, frozen, constants])
     except TypeError as error:  # another network could not be told from this one
         print(f"FineTune: a network that is compiled anew for each fit. {error}")
         key = None
