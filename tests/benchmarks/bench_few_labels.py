@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--test-rows", default=1000, type=int)
     asked = parser.parse_args()
     kp.setup()
-    data = kp.data.load("rt_polarity")
+    data = kp.data.load("rt-polarity")
     rows = slice(0, asked.test_rows)
     data = dataclasses.replace(data, test=kp.data.Part(data.test.x[rows], data.test.y[rows]))
     found = kp.backbones.texts(asked.backbone, asked.length)
