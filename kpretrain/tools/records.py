@@ -14,8 +14,8 @@ SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
     "04": {"labels_per_class": [1, 5, 10, 50, 100], "draws": 2},
     "05": {
-        "labels_per_class": [1, 5, 10, 50, 100],
-        "draws": 2,
+        "labels_per_class": [1, 2, 5, 10, 20, 50, 100],
+        "draws": 4,
         "temperatures": [1.0],
         "explore_images": 1000,
         "photos": 0,
