@@ -889,6 +889,14 @@ def test_08_the_gpt_sees_the_past_and_writes_what_is_chosen():
     assert np.mean([one(np.log([0.25, 0.75])) for _ in range(2000)]) == pytest.approx(0.75, abs=0.04)
 
 
+def test_08_the_characters_of_a_token_are_counted_without_cls():
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / "08_causal_language_model.ipynb", as_version=4))
+    line = next(line for cell in cells for line in cell.source.splitlines() if line.startswith("characters = "))
+    space = {"held_out": ["abcd", "ef"], "every_row": np.zeros((1, 4))}  # [CLS] and three tokens
+    exec(line, space)
+    assert space["characters"] == 2
+
+
 def test_08_ways_to_choose_keep_what_they_say():
     softmax, _, top_k, top_p = definitions("08_causal_language_model", "softmax", "keep", "top_k", "top_p")
     p = np.array([0.05, 0.25, 0.2, 0.3, 0.08, 0.12])
