@@ -1070,6 +1070,17 @@ def test_12_scores_are_of_whole_entities_and_summed_before_they_are_divided():
     np.testing.assert_allclose(scores(counts([["O"]], [["O"]])), 0)
 
 
+def test_12_the_surest_errors_are_of_words_that_the_network_saw(capsys):
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / "12_tagging.ipynb", as_version=4))
+    (cell,) = (cell.source for cell in cells if cell.source.startswith("wrong = []"))
+    chances = np.array([[0.1, 0.9], [1.0, 0.0], [1.0, 0.0]])  # of a name, of a word that is none, of one cut off
+    space = dict(np=np, tagger=None, TAGS=["O", "B-NAME"], rows={"test": None}, places={"test": [[1, 2, 0]]})
+    space |= dict(words={"test": [["axis", "of", "tol"]]}, tags={"test": [["O", "O", "B-NAME"]]})
+    space |= dict(found={"fine-tuned": [["B-NAME", "O", "O"]]}, probabilities=lambda *_: [chances])
+    exec(cell, space)
+    assert capsys.readouterr().out.startswith("axis: B-NAME (90.00%)")
+
+
 def test_12_counts_of_a_kind_are_of_that_kind_alone():
     _, counts_where = definitions("12_tagging", "entities", "counts_where")
     true, said = [["B-NAME", "B-TYPE"], ["B-NAME", "O"]], [["B-NAME", "O"], ["O", "B-NAME"]]
@@ -1795,6 +1806,13 @@ def scale_out(*names, **given):
     from scipy.stats import t as student
 
     return definitions(SCALE, *names, least_squares=least_squares, student=student, **given)
+
+
+def test_16_the_summary_counts_the_curves_that_its_coverage_is_of():
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / f"{SCALE}.ipynb", as_version=4))
+    line = re.search(r"(\d+) of (\d+) held-out errors inside \(([\d.]+) %\)", "".join(map(printed, cells)))
+    inside, of, percent = map(float, line.groups())
+    assert 100 * inside / of == pytest.approx(percent, abs=0.06)
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(60, 0.5, 0), (60, 0.5, 3), (40, 1.2, 2), (90, 0.1, 0.0)])
