@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.metrics import confusion_matrix, f1_score
 
 from kpretrain import check, results
@@ -74,6 +75,13 @@ def shift(images, rng, reach=2, roll=False, each=True, top=1, axes=2):
     return moved
 
 
+def shift_with_edges(images, rng):
+    """Repeats the border in place of zeros."""
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    places = rng.integers(0, 5, (len(images), 2))
+    return np.stack([one[y : y + 28, x : x + 28] for one, (y, x) in zip(padded, places, strict=True)])
+
+
 def shift_rows_only_rolled(images, rng):
     """Fills the columns with zeros and lets the rows come back."""
     moved = np.zeros_like(images)
@@ -124,6 +132,10 @@ def gan_losses(logits):
     return -np.logaddexp(0, logits).mean(), np.logaddexp(0, -logits).mean()
 
 
+def clipped_losses(d):
+    return np.log(1 - d).mean(), -np.log(d).mean()
+
+
 def covered(real, fake, k=3, own=False, percent=1):
     within = np.sort(np.linalg.norm(real[:, None] - real, axis=-1), axis=1)[:, k - own]
     return percent * (np.linalg.norm(real[:, None] - fake, axis=-1).min(1) <= within).mean()
@@ -139,6 +151,12 @@ def eighty_ten_ten(rows, chosen, size, random, hide=0.8, other=0.1, low=5, secon
 def alter_in_place(rows, chosen, size, random):
     rows[:] = eighty_ten_ten(rows, chosen, size, random)
     return rows
+
+
+def two_draws(rows, chosen, size, random):
+    """81 % hidden, 10 % replaced, 9 % as before: two draws, each by itself."""
+    other, hide = random.random(rows.shape) < 0.1, random.random(rows.shape) < 0.9
+    return np.where(chosen, np.where(other, random.integers(5, size, rows.shape), np.where(hide, 4, rows)), rows)
 
 
 def floor(train, tokens, size, more=1, mean=np.mean, base=np.e):
@@ -157,6 +175,13 @@ def near_the_best(probabilities, m, of=np.max, whole=True, strict=False, back=Tr
     kept = np.where(kept != turn, probabilities, 0)
     kept = kept / kept.sum() if whole and kept.any() else kept
     return kept if back else -np.sort(-kept)
+
+
+def none_near_m(probabilities, m):
+    """Takes m for a probability, so that nothing is kept and 0 is divided by 0."""
+    kept = np.where(probabilities >= m, probabilities, 0)
+    with np.errstate(invalid="ignore"):
+        return kept / kept.sum()
 
 
 def near_the_best_in_place(probabilities, m):
@@ -440,6 +465,7 @@ WRONG = [
     (check.shortlist_regret, lambda s, t, m: t.max() - t[np.argsort(-s)[:m]].mean(), "the mean of the m"),
     (check.shortlist_regret, lambda s, t, m: s.max() - np.sort(s)[-m], "in points of truth"),
     (check.shortlist_regret, lambda s, t, m: t.max() - t[:m].max(), "you have 6"),
+    (check.shortlist_regret, lambda s, t, m: short_regret(s, t, m - 1), "Try exactly m of them"),
     (check.shortlist_regret, lambda s, t, m: t, "it returns 5 numbers"),
     (check.shortlist_regret, sorted_in_place, "the input array was changed"),
     (check.leep, lambda q, y: np.log(leep_terms(q, y)).sum(), "that is the sum"),
@@ -525,6 +551,7 @@ WRONG = [
     (check.shift_images, lambda images, rng: shift(images, rng, top=0), "rng.integers leaves its upper end out"),
     (check.shift_images, lambda images, rng: shift(images, rng, roll=True), "comes back on the other"),
     (check.shift_images, shift_rows_only_rolled, "comes back on the other"),
+    (check.shift_images, shift_with_edges, "repeats the border"),
     (check.shift_images, lambda images, rng: shift(images, rng) / 255, "wanted uint8 (200, 28, 28, 1), got float64"),
     (check.shift_images, lambda images, rng: shift(images, rng)[..., 0], "got uint8 (200, 28, 28)"),
     (check.shift_images, lambda images, rng: images.tolist(), "got int64"),
@@ -541,6 +568,7 @@ WRONG = [
     (check.masked_loss, lambda p, t, h: ((p - t) ** 2).mean(), "that is the mean over all patches"),
     (check.masked_loss, hidden_loss(divide=10), "divided by the number of all"),
     (check.masked_loss, hidden_loss(total=True), "that is a sum over values"),
+    (check.masked_loss, lambda p, t, h: (np.mean(p - t, axis=-1) ** 2)[h == 1].mean(), "every hidden value is off"),
     (check.masked_loss, lambda p, t, h: ((p - t) ** 2).mean(-1), "it returns 10 numbers"),
     (check.masked_loss, lambda p, t, h: 7.0, "you have 7"),
     (check.patches_seen, (48, 16), "48 patches are hidden"),
@@ -568,6 +596,7 @@ WRONG = [
     (check.generator_losses, lambda z: np.array(gan_losses(z)) * [1, -1], "the second has the wrong sign"),
     (check.generator_losses, lambda z: (-np.log1p(np.exp(z)).mean(), np.log1p(np.exp(-z)).mean()), "it overflows"),
     (check.generator_losses, lambda z: (1.0, 2.0), "you have 1.0000 and 2.0000"),
+    (check.generator_losses, lambda z: clipped_losses(np.clip(expit(z), 1e-7, 1 - 1e-7)), "is cut off"),
     (check.coverage, lambda real, fake, k: covered(fake, real, k), "you have"),
     (check.coverage, lambda real, fake, k: covered(real, fake, k, own=True), "the balls are too small"),
     (check.coverage, lambda real, fake, k: covered(real, fake, k + 1), "the balls are too wide"),
@@ -579,6 +608,7 @@ WRONG = [
     (check.alter, lambda rows, *rest: eighty_ten_ten(rows, rows > 0, *rest[1:]), "were not chosen have changed"),
     (check.alter, lambda *given: eighty_ten_ten(*given, hide=0.7), "80, 10, 10"),
     (check.alter, lambda *given: eighty_ten_ten(*given, second=True), "One draw for each token"),
+    (check.alter, two_draws, "One draw for each token"),
     (check.alter, lambda *given: eighty_ten_ten(*given, low=0), "out of range"),
     (check.alter, lambda rows, chosen, size, random: eighty_ten_ten(rows, chosen, 50, random), "whole vocabulary"),
     (check.alter, lambda *given: eighty_ten_ten(*given[:3], np.random.default_rng(5)), "Draw from the generator"),
@@ -600,6 +630,7 @@ WRONG = [
     (check.perplexity, lambda x, w: 7.0, "you have 7.0000"),
     (check.min_p, lambda q, m: near_the_best(q, m, whole=False), "Divide it by its sum"),
     (check.min_p, lambda q, m: near_the_best(q, m, of=lambda q: 1), "not a probability by itself"),
+    (check.min_p, none_near_m, "not a probability by itself"),
     (check.min_p, lambda q, m: near_the_best(q, m, strict=True), "at least, not more than"),
     (check.min_p, lambda q, m: near_the_best(q, m, back=False), "the order of the tokens was changed"),
     (check.min_p, lambda q, m: near_the_best(q, m, turn=True), "these are the unlikely tokens"),
@@ -681,6 +712,7 @@ WRONG = [
     (check.reciprocal_rank, lambda s, y: 1 / ranks(s, y).mean(), "1/rank of each question first"),
     (check.reciprocal_rank, lambda s, y: (1 / ranks(s, y)).sum(), "that is the sum"),
     (check.reciprocal_rank, lambda s, y: (ranks(s, y) == 1).mean(), "precision at 1"),
+    (check.reciprocal_rank, lambda s, y: (1 / (np.argsort(-s)[np.arange(3), y] + 1)).mean(), "The place of a text"),
     (check.reciprocal_rank, lambda s, y: s[np.arange(len(y)), y].mean(), "these are scores"),
     (check.reciprocal_rank, lambda s, y: ranks(s, y), "it returns 3 numbers"),
     (check.reciprocal_rank, lambda s, y: 0.9, "you have 0.9000"),
@@ -694,6 +726,7 @@ WRONG = [
     (check.labels_needed, lambda a, b, c, target: labels(a, b, c, 100 - target), "take it for an accuracy"),
     (check.labels_needed, lambda *given: labels(*given, up=lambda n: int(n) + 1), "exactly 10 with 4 labels"),
     (check.labels_needed, lambda *given: labels(*given, never=0), "the floor is the target, so no number"),
+    (check.labels_needed, lambda a, b, c, t: math.ceil((a / (t - c)) ** (1 / b)), "the floor is the target, so no"),
     (
         check.labels_needed,
         lambda a, b, c, target: math.inf if c == target else labels(a, b, c, target, never=-1),
@@ -759,6 +792,7 @@ WRONG = [
     (check.quantise, lambda w, b: by_columns(w, b, rounding=np.array), "no whole numbers"),
     (check.quantise, lambda w, b: by_columns(w, b, rounding=np.trunc), "cut off, not rounded"),
     (check.quantise, lambda w, b: by_columns(w, b, rounding=np.floor), "rounded down"),
+    (check.quantise, lambda w, b: by_columns(w, b, rounding=lambda w: np.round(w).astype("int8")), "with 12 bits"),
     (check.quantise, lambda w, b: (by_columns(w, b)[0].T[:2], by_columns(w, b)[1]), "should be (3, 3)"),
     (check.quantise, lambda w, b: (by_columns(w, b)[0], [1, 2]), "you have 2"),
     (check.quantise, lambda w, b: (by_columns(w, b)[0] + 1, by_columns(w, b)[1]), "gives others"),
@@ -772,6 +806,7 @@ WRONG = [
     (check.soft_targets, lambda z, T: softened(z, T)[0], "the shape should stay (2, 3)"),
     (check.soft_targets, lambda z, T: softened(z, T) * 0.9, "the first row should be"),
     (check.soft_targets, overflowing, "overflow"),
+    (check.soft_targets, lambda z, T: overflowing(np.clip(z, -500, 500), T), "overflow"),
     (check.soft_targets, softened_in_place, "the input array was changed"),
 ]
 TAKES_A_VALUE = (

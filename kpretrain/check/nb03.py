@@ -52,3 +52,5 @@ def shift_images(function):
     shifted = np.asarray(function(corner, np.random.default_rng(1)))
     back = shifted[:, :25].any() or shifted[:, :, :25].any()
     wrong_if(back, "what leaves on one side comes back on the other. np.roll does that; fill with zeros.")
+    filled = (shifted > 0).sum(axis=(1, 2, 3)).max() > 1
+    wrong_if(filled, "what becomes free repeats the border. Fill it with zeros.")

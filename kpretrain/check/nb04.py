@@ -31,7 +31,7 @@ def masked_loss(function):
     """Notebook 04: `function(predicted, target, hidden)` is the mean squared error over the hidden patches only."""
     rng = np.random.default_rng(0)
     target, hidden = rng.uniform(size=(2, 5, 4)), np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]])
-    predicted = target + np.where(hidden[..., None] == 1, 0.5, 3.0)
+    predicted = target + np.where(hidden[..., None] == 1, 0.5, 3.0) * [1, -1, 1, -1]
     got = one_number(function, predicted, target, hidden, what="the mean over all hidden patches")
     total = "that is a sum over values. Take the mean over the values of a patch, too."
     wrong_if(np.isclose(got, [0.25 * 4, 0.25 * 24]).any(), total)

@@ -33,7 +33,7 @@ def min_p(function):
     """Notebook 08: `function(probabilities, m)` keeps the tokens with at least the share m of the largest one."""
     given = np.array([1.0, 3, 6, 2, 1, 3]) / 16
     answer = returned(function, given, 0.5, kind="an array of the same length", changed=CHANGED)
-    got = numbers(answer, 6, "6 numbers are wanted, one for each token, zeros included; you return {}.")
+    got = np.nan_to_num(numbers(answer, 6, "6 numbers are wanted, one for each token, zeros included; you return {}."))
 
     def held(tokens):
         return np.where(tokens, given, 0) / given[tokens].sum()

@@ -45,13 +45,16 @@ def ranking_loss(function):
 @exercise
 def reciprocal_rank(function):
     """Notebook 11: `function(scores, right)` is the mean reciprocal rank of the right answers."""
-    scores = np.array([[0.9, 0.1, 0.3, 0.2, 0.0], [0.5, 0.4, 0.8, 0.7, 0.1], [0.2, 0.6, 0.3, 0.1, 0.4]])
+    scores = np.array([[0.9, 0.1, 0.3, 0.2, 0.0], [0.5, 0.4, 0.7, 0.8, 0.1], [0.2, 0.6, 0.3, 0.1, 0.4]])
     right = np.array([0, 1, 2])  # ranks 1, 4 and 3
     got = one_number(function, scores, right, what="the mean over the questions", changed=CHANGED)
     ranks = np.array([1, 4, 3])
     mean = (1 / ranks).mean()
     wrong = {
         "the best answer has rank 1, not 0.": np.inf,
+        "argsort tells which text stands at a place. The place of a text is wanted.": (
+            1 / (np.argsort(-scores, axis=1)[np.arange(3), right] + 1)
+        ).mean(),
         "the ranks are one too high: the best answer has rank 1, and 1/1 is 1.": (1 / (ranks + 1)).mean(),
         "the lowest score comes first here. The highest must.": (1 / (6 - ranks)).mean(),
         "that is the mean rank. Take 1/rank of each question, and then the mean.": ranks.mean(),
