@@ -23,7 +23,7 @@ def generator_losses(function):
     }
     values = f"{right[0]:.4f} and {right[1]:.4f}, you have {got[0]:.4f} and {got[1]:.4f}"
     match(got, right, wrong, f"for logits -4, 0, 2 the two are {values}.")
-    problem = "for logits of -1000 and 1000 it overflows or is cut off. np.logaddexp(0, z) is log(1 + exp(z)) for every z."
+    problem = "for logits of -1000 and 1000 it overflows or is cut off. np.logaddexp(0, z) is log(1 + exp(z))."
     wrong_if(not np.allclose(far, [-500, 500]), problem)
 
 

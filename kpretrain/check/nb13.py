@@ -23,7 +23,7 @@ def shortlist_regret(function):
     right = truth.max() - truth[order[:3]].max()
     match(got, right, wrong, f"the example's regret is {right:g} points, you have {got:g}.")
     two = one_number(function, scores, truth, 2, what="points lost")
-    wrong_if(not np.isclose(two, 4), f"with m = 2 the regret is 4 points, too; you have {two:g}. Try exactly m of them.")
+    wrong_if(not np.isclose(two, 4), f"with m = 2 the regret is 4 points, you have {two:g}. Try exactly m of them.")
 
 
 @exercise

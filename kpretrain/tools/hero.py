@@ -25,8 +25,9 @@ SimCLR: {few} points at {first} label per class, {many} at {last}. Denoising aut
 at {last}](data/results/hero.png)
 
 *The same digits (MNIST), network, labels and {rows:,} test images on both sides. Left: SimCLR first learns from \
-images without labels, for {minutes:.0f} minutes; {first} label per class then does the work of {needed} ({low} to \
-{high}). Right: a denoising autoencoder, fine-tuned, gains {mean} points on average ({left} to {right}). Bars and \
+images without labels, for {minutes:.0f} minutes, and is then frozen; {first} label per class does the work of \
+{needed} ({low} to {high}) for the network from scratch, which trains briefly. \
+Right: a denoising autoencoder, fine-tuned, gains {mean} points on average ({left} to {right}). Bars and \
 brackets are 95 % intervals for new draws of labels.*""",
     "zh": """\
 ![两幅图，横轴是每类标签数，纵轴是准确率，各比较预训练过的网络与从零训练的同一网络。\
@@ -34,8 +35,8 @@ SimCLR：每类 {first} 个标签时相差 {few} 个百分点，{last} 个时 {m
 降噪自编码器：{first} 个时 {few_}，{last} 个时 {many_}](data/results/hero.png)
 
 *左右两幅图用的是同样的手写数字（MNIST）、同样的网络、同样的标签和同样的 {rows:,} 张测试图像。\
-左图：SimCLR 先用 {minutes:.0f} 分钟从没有标签的图像中学习，\
-此后每类 {first} 个标签就抵得上从零训练的 {needed} 个（{low} 至 {high}）。\
+左图：SimCLR 先用 {minutes:.0f} 分钟从没有标签的图像中学习，然后冻结，\
+此后每类 {first} 个标签就抵得上短时间从零训练的 {needed} 个（{low} 至 {high}）。\
 右图：降噪自编码器微调之后，平均只相差 {mean} 个百分点（{left} 至 {right}）。\
 括号与误差棒：重新抽取标签时的 95 % 置信区间。*""",
 }

@@ -15,7 +15,7 @@ TABLES = "data/results/README.md"
 READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
 _MARKS = ("<!-- {}: rendered by `python -m kpretrain results --write` -->", "<!-- end of {} -->")
 _COLUMNS = {
-    "en": "notebook, pretrained arm, its best rival, labels per class, gain in points (95 %), so it, "
+    "en": "notebook, pretrained arm, its hardest rival, labels per class, gain in points (95 %), so it, "
     "minutes to pretrain, minutes to compare",
     "zh": "笔记本, 预训练的做法, 最强的对手, 每类标签数, 多出的百分点（95 %）, 结论, 预训练分钟数, 比较分钟数",
 }
@@ -77,7 +77,7 @@ def short_table(rows, language="en"):
     Examples
     --------
     >>> print(short_table(compared()))
-    | notebook | pretrained arm | its best rival | ...
+    | notebook | pretrained arm | its hardest rival | ...
     """
     helps, hurts, unknown, to = _WORDS[language]
     cells = [
@@ -88,12 +88,16 @@ def short_table(rows, language="en"):
             " – ".join(str(size) for size in dict.fromkeys([row.sizes[0], row.sizes[-1]])),
             f"{words.points(row.points, 1)} ({words.points(row.low, 1)} {to} {words.points(row.high, 1)})",
             unknown if not row.p_holm < 0.05 else helps if row.points > 0 else hurts,
-            f"{pretraining / 60:.0f}" if pretraining else "–",
-            f"{seconds / 60:.0f}",
+            _minutes(pretraining) if pretraining else "–",
+            _minutes(seconds),
         ]
         for name, row, pretraining, seconds in rows
     ]
     return words.as_markdown(pd.DataFrame(cells, columns=_COLUMNS[language].split(", ")))
+
+
+def _minutes(seconds):
+    return f"{seconds / 60:.0f}" if seconds >= 30 else "< 1"
 
 
 def render(text, name, block):
