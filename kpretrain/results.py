@@ -12,7 +12,6 @@ from .session import run_facts
 
 FOLDER = ROOT / "data" / "results"
 STORED = "stored-record"  # the mark of an output that shows a stored record, in its metadata
-_SHARED_FACTS = ("profile", "python", "keras", "backend", "machine", "data")
 
 
 def interval(values, confidence=0.95):
@@ -202,49 +201,6 @@ def _comparison(record):
     from .comparison import Comparison
 
     return Comparison.load(record)
-
-
-def merge(records, command):
-    """Pool records of one experiment under several seeds.
-
-    Raises
-    ------
-    ValueError
-        If there are none, if they differ in their settings, versions, machine or data, or if two have the same seed:
-        a run counted twice makes an interval too narrow.
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> same = ("name", "title", "unit", "settings", "profile", "python", "keras", "backend", "machine")
-    >>> facts = dict.fromkeys(same, "the same") | {"data": {}, "date": "2026-01-01"}
-    >>> facts |= {"seconds": 60.0, "peak_memory_gb": 1.0}
-    >>> one, other = (facts | {"seed": seed, "scores": [{"arm": "scratch", "score": 80.0 + seed}]} for seed in (0, 1))
-    >>> pooled = kp.results.merge([one, other], "python -m kpretrain record 00 --seeds 0,1")
-    >>> pooled["seeds"], pooled["seconds"], len(pooled["scores"])
-    ([0, 1], [60.0, 60.0], 2)
-    """
-    if not records:
-        raise ValueError("There are no records to pool.")
-    if records[0].get("kind") == "comparison":
-        first, *others = (_comparison(record) for record in records)
-        return first.merge(*others).record(**{key: records[0][key] for key in ("name", "title")}, command=command)
-    first, seeds = records[0], [record["seed"] for record in records]
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"{first['name']}: the seeds {seeds} repeat, so the records cannot be pooled.")
-    for key in ("name", "title", "unit", "settings", *_SHARED_FACTS):
-        if any(record[key] != first[key] for record in records):
-            raise ValueError(f"{first['name']}: the records differ in {key!r}, so they cannot be pooled.")
-    merged = {key: first[key] for key in ("name", "title", "unit", "settings", *_SHARED_FACTS)}
-    merged |= {
-        "command": command,
-        "date": max(record["date"] for record in records),
-        "seeds": seeds,
-        "seconds": [record["seconds"] for record in records],
-        "peak_memory_gb": max((r["peak_memory_gb"] for r in records if r["peak_memory_gb"]), default=None),
-        "scores": [score for record in records for score in record["scores"]],
-    }
-    return merged
 
 
 def load(name, folder=FOLDER):

@@ -10,6 +10,7 @@ import scipy.stats
 from kpretrain import results, session
 from kpretrain.comparison import Comparison
 from kpretrain.tools import hero, readme
+from kpretrain.tools.records import merge
 
 
 def record(seed=0, **changes):
@@ -25,7 +26,7 @@ def record(seed=0, **changes):
 
 @pytest.fixture
 def stored(tmp_path):
-    merged = results.merge([record(0), record(1), record(2)], "python -m kpretrain record 99")
+    merged = merge([record(0), record(1), record(2)], "python -m kpretrain record 99")
     (tmp_path / "99_demo.json").write_text(json.dumps(merged), encoding="utf8")
     return tmp_path
 
@@ -51,7 +52,7 @@ def test_interval_of_one_value_and_of_none():
 
 
 def test_merge_pools_the_scores():
-    merged = results.merge([record(0), record(1), record(2, peak_memory_gb=None)], "the command")
+    merged = merge([record(0), record(1), record(2, peak_memory_gb=None)], "the command")
     assert merged["seeds"] == [0, 1, 2] and merged["seconds"] == [60, 61, 62] and len(merged["scores"]) == 6
     assert merged["date"] == "2025-01-03" and merged["peak_memory_gb"] == 2.5 and merged["command"] == "the command"
 
@@ -72,14 +73,14 @@ def test_merge_pools_the_scores():
 )
 def test_merge_refuses_what_differs(key, other):
     with pytest.raises(ValueError, match=f"99_demo: the records differ in '{key}'"):
-        results.merge([record(0), record(1, **{key: other})], "")
+        merge([record(0), record(1, **{key: other})], "")
 
 
 def test_merge_refuses_the_same_run_twice_and_nothing():
     with pytest.raises(ValueError, match=r"99_demo: the seeds \[0, 1, 0\] repeat"):
-        results.merge([record(0), record(1), record(0)], "")
+        merge([record(0), record(1), record(0)], "")
     with pytest.raises(ValueError, match="no records"):
-        results.merge([], "")
+        merge([], "")
 
 
 def test_table(stored):
@@ -236,7 +237,7 @@ def test_comparisons_are_saved_pooled_and_rendered(tmp_path, monkeypatch, capsys
         monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": seed})
         results.beside(small_comparison(seed), "99_demo", title="Demo")
         records.append(json.loads((tmp_path / "runs" / f"99_demo-seed{seed}.json").read_text()))
-    merged = results.merge(records, "the command")
+    merged = merge(records, "the command")
     assert merged["seeds"] == [0, 1, 2] and merged["command"] == "the command" and merged["name"] == "99_demo"
     assert len(merged["runs"]) == 3 and len(merged["scores"]) == 12 and merged["title"] == "Demo"
     (tmp_path / "99_demo.json").write_text(json.dumps(merged), encoding="utf8")

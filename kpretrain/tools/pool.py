@@ -12,6 +12,7 @@ from ..check.bets import bets_table, read_bets
 from ..comparison import Comparison
 from ..words import as_markdown, count, listed
 from . import page
+from .records import merge
 
 # What records of one experiment share. Others become a curve of their own; `merge` may still refuse, and says why.
 _SAME_COMPARISON = (
@@ -108,7 +109,7 @@ def _read(path):
         raise ValueError("the record is pooled already; those of single runs are needed.")
     else:
         shared, record = _SAME_SCORES, content
-        results.table(results.merge([content], ""))  # or it is damaged
+        results.table(merge([content], ""))  # or it is damaged
     return json.dumps([content.get(key) for key in shared], sort_keys=True), record
 
 
@@ -129,7 +130,7 @@ def _merge(records):
         return records[0].merge(*records[1:])
     # A class has several machines, as `Comparison.merge` allows, too.
     mixed = {key: "; ".join(sorted({record[key] for record in records})) for key in ("python", "machine")}
-    return results.merge([record | mixed for record in records], _COMMAND)
+    return merge([record | mixed for record in records], _COMMAND)
 
 
 def _curves(pooled):

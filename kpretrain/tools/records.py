@@ -5,10 +5,12 @@ import tempfile
 from pathlib import Path
 
 from .. import results
+from ..comparison import Comparison
 from ..paths import ROOT
 from .report import write
 from .run import CourseError, exit_code, find, run
 
+_SHARED = ("profile", "python", "keras", "backend", "machine", "data")
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
@@ -84,6 +86,48 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
                 raise CourseError(f"{path.name} saves no record; it should call kp.results.beside or kp.results.save.")
             records = [json.loads(file.read_text(encoding="utf8")) for file in saved]
             target = results.FOLDER / f"{path.stem}.json"
-            write(target, json.dumps(results.merge(records, command), indent=1) + "\n")
+            write(target, json.dumps(merge(records, command), indent=1) + "\n")
             print(f"Stored: {target.relative_to(ROOT)}")
     return 0
+
+
+def merge(records, command):
+    """Pool records of one experiment under several seeds.
+
+    Raises
+    ------
+    ValueError
+        If there are none, if they differ in their settings, versions, machine or data, or if two have the same seed:
+        a run counted twice makes an interval too narrow.
+
+    Examples
+    --------
+    >>> same = ("name", "title", "unit", "settings", "profile", "python", "keras", "backend", "machine")
+    >>> facts = dict.fromkeys(same, "the same") | {"data": {}, "date": "2026-01-01"}
+    >>> facts |= {"seconds": 60.0, "peak_memory_gb": 1.0}
+    >>> one, other = (facts | {"seed": seed, "scores": [{"arm": "scratch", "score": 80.0 + seed}]} for seed in (0, 1))
+    >>> pooled = merge([one, other], "python -m kpretrain record 00 --seeds 0,1")
+    >>> pooled["seeds"], pooled["seconds"], len(pooled["scores"])
+    ([0, 1], [60.0, 60.0], 2)
+    """
+    if not records:
+        raise ValueError("There are no records to pool.")
+    if records[0].get("kind") == "comparison":
+        first, *others = (Comparison.load(record) for record in records)
+        return first.merge(*others).record(**{key: records[0][key] for key in ("name", "title")}, command=command)
+    first, seeds = records[0], [record["seed"] for record in records]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{first['name']}: the seeds {seeds} repeat, so the records cannot be pooled.")
+    for key in ("name", "title", "unit", "settings", *_SHARED):
+        if any(record[key] != first[key] for record in records):
+            raise ValueError(f"{first['name']}: the records differ in {key!r}, so they cannot be pooled.")
+    merged = {key: first[key] for key in ("name", "title", "unit", "settings", *_SHARED)}
+    merged |= {
+        "command": command,
+        "date": max(record["date"] for record in records),
+        "seeds": seeds,
+        "seconds": [record["seconds"] for record in records],
+        "peak_memory_gb": max((r["peak_memory_gb"] for r in records if r["peak_memory_gb"]), default=None),
+        "scores": [score for record in records for score in record["scores"]],
+    }
+    return merged
