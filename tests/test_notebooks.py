@@ -196,6 +196,9 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert abs(simclr["spread (SimCLR)", 1] - simclr["frozen (SimCLR)", 50]) < 0.5
     spread = simclr["spread (SimCLR)"] - simclr["spread over pixels"]
     assert [round(spread[labels]) for labels in (1, 10)] == [12, 1]
+    at_ten = simclr.xs(10, level="labels")
+    assert at_ten[["spread over pixels", "frozen (SimCLR)"]].round(1).tolist() == [97.4, 96.9]
+    assert (at_ten["spread (SimCLR)"] - at_ten[["scratch", "scratch, longer"]]).round(1).tolist() == [4.5, 3.0]
     assert coder["scratch, longer", 10] > coder["fine-tuned (denoising)", 10] + 1
     assert coder["frozen random (Transformer)", 10] + 10 < coder["frozen (masked)", 10] < denoised[10]
     gan = means("06_gan")
