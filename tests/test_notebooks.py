@@ -1858,7 +1858,7 @@ def test_16_the_backtest_of_the_records_covers_what_the_chapter_says():
         (source,) = (cell.source for cell in cells if mark in cell.source)
         exec(compile(source, mark, "exec"), space)
     inside, curves = space["inside"], space["curves"]
-    assert len(inside) == 90 and not curves.reset_index().duplicated(["arm", "seed"]).any()
+    assert len(inside) == 120 and not curves.reset_index().duplicated(["arm", "seed"]).any()
     assert 90 <= 100 * inside.mean() <= 97
 
 
