@@ -14,7 +14,7 @@ _SHARED = ("profile", "python", "keras", "backend", "machine", "data")
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
-    "04": {"labels_per_class": [1, 5, 10, 50, 100], "draws": 2},
+    "04": {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4},
     "05": {
         "labels_per_class": [1, 2, 5, 10, 20, 50, 100],
         "draws": 4,
@@ -23,8 +23,8 @@ SETTINGS = {
         "photos": 0,
     },
     "06": {
-        "labels_per_class": [1, 5, 10, 50, 100],
-        "draws": 2,
+        "labels_per_class": [1, 2, 5, 10, 20, 50, 100],
+        "draws": 4,
         "extra_updates": 4000,
         "updates": 60,
         "judged": 500,
