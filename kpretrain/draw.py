@@ -47,10 +47,6 @@ def diagram(boxes, arrows, *, alt, size=(1.55, 0.95)):
     5
     """
     boxes = {name: (*box, "data") if len(box) == 3 else box for name, box in boxes.items()}
-    if odd := sorted({kind for *_, kind in boxes.values()} - KINDS.keys()):
-        raise ValueError(f"No kind {', '.join(odd)} of box; there are {', '.join(KINDS)}.")
-    if odd := sorted({name for arrow in arrows for name in arrow[:2]} - boxes.keys()):
-        raise ValueError(f"Arrows name {', '.join(odd)}; the boxes are {', '.join(boxes)}.")
     columns, rows = (np.array([box[k] for box in boxes.values()], float) for k in (0, 1))
     axis = _canvas((columns.min() - 0.5, columns.max() + 0.5), (rows.max() + 0.5, rows.min() - 0.5), size)
     patches = {}

@@ -31,8 +31,6 @@ def images(images, titles=None, *, columns=10, size=0.9):
     (2, 3)
     """
     images = np.asarray(images)
-    if images.ndim not in (3, 4) or not len(images):
-        raise ValueError(f"images must be (n, height, width[, channels]), not {images.shape}.")
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     height = size * (1.3 if titles is not None else 1.05)
@@ -47,7 +45,7 @@ def images(images, titles=None, *, columns=10, size=0.9):
     return axes
 
 
-def learning_curves(histories, metrics=("loss", "accuracy"), *, validation=True):
+def learning_curves(histories, metrics=("loss", "accuracy")):
     """Draw what `fit` recorded, for one or several networks: training dashed, validation solid.
 
     Parameters
@@ -76,7 +74,7 @@ def learning_curves(histories, metrics=("loss", "accuracy"), *, validation=True)
             epochs = np.arange(1, len(values[metric]) + 1)
             colour = f"C{number}"
             axis.plot(epochs, values[metric], "--", color=colour, alpha=0.6, label=f"{name}, training")
-            if validation and f"val_{metric}" in values:
+            if f"val_{metric}" in values:
                 axis.plot(epochs, values[f"val_{metric}"], "-", color=colour, label=f"{name}, validation")
         axis.set(xlabel="epoch", ylabel=metric)
         axis.xaxis.get_major_locator().set_params(integer=True)

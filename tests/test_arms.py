@@ -79,12 +79,11 @@ def test_scratch_and_fine_tuned_share_all_but_the_weights():
     assert isinstance(frozen, Features) and (frozen.weights, random.weights) == ("pretrained", "random")
 
 
-def test_an_unknown_setting_of_training_is_refused_and_the_known_ones_are_listed():
-    with pytest.raises(TypeError, match=r"training: learning_rat; there are augment, batch_size, .*updates"):
+def test_an_unknown_setting_of_training_is_refused():
+    with pytest.raises(TypeError, match="learning_rat'"):
         arms.images(squares(), encoder(), learning_rat=0.1)
-    with pytest.raises(TypeError, match="training: epochs; there are"):
-        arms.texts(sentences(), None, scratch={"epochs": 3})
-    assert set(arms._TRAINING) < set(FineTune(encoder()).get_params(deep=False))
+    with pytest.raises(TypeError, match="epochs"):
+        arms.images(squares(), encoder(), scratch={"epochs": 3})
 
 
 def test_several_encoders_stand_side_by_side():
@@ -104,25 +103,11 @@ def test_arms_without_pretraining_are_the_same_beside_every_encoder():
     assert fingerprint(one["frozen (SimCLR)"].estimator) != fingerprint(other["frozen (denoising)"].estimator)
 
 
-def test_no_extra_updates_leave_the_longer_arm_out():
-    found = arms.images(squares(), encoder(), pretraining_seconds=60, extra_updates=0)
-    assert "scratch, longer" not in found and found["fine-tuned"].against == ("scratch",)
-
-
-def test_the_pretraining_seconds_become_updates():
-    class Timed(FineTune):
-        def fit(self, x, y):
-            clock[0] += 5 + 0.1 * self.updates
-            return self
-
-    clock = [0.0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arms.time, "perf_counter", lambda: clock[0])
-        per_update = arms._update_seconds(Timed(encoder(), weights="random"), squares().train)
-    assert per_update == pytest.approx(0.1)
-    found = arms.images(squares(), encoder(), updates=3, pretraining_seconds=2.0)
-    longer = found["scratch, longer"]
-    assert longer.estimator.updates > 3 and "the pretraining took 2 s" in longer.note
+def test_without_extra_updates_the_longer_arm_is_left_out(capsys):
+    for extra in (0, None):
+        found = arms.images(squares(), encoder(), pretraining_seconds=60, extra_updates=extra)
+        assert "scratch, longer" not in found and found["fine-tuned"].against == ("scratch",)
+    assert capsys.readouterr().out.count("no 'scratch, longer'") == 1  # said, where it was not asked for
 
 
 def test_rows_of_another_kind_are_refused():

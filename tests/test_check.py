@@ -820,12 +820,13 @@ CHECKS = sorted({exercise for exercise, _ in RIGHT}, key=lambda exercise: exerci
 
 
 def test_every_exercise_is_tried():
+    handed_on = {name for name, value in vars(check).items() if callable(value)} - {"bet", "settle", "bets"}
     public = set()
     for path in Path(check.__file__).parent.glob("nb*.py"):
         module = importlib.import_module(f"kpretrain.check.{path.stem}")
         own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
         public |= {name for name in own if not name.startswith("_")}
-    assert {exercise.__name__ for exercise in CHECKS} == public == set(check.__all__) - {"bet", "settle", "bets"}
+    assert {exercise.__name__ for exercise in CHECKS} == public == handed_on
 
 
 @pytest.mark.parametrize(("exercise", "answer"), RIGHT)

@@ -185,8 +185,6 @@ def test_a_verdict_is_one_sentence_a_contrast_best_first():
         "Points are percent of 2,000 test rows, from 8 draws of labels. In brackets: the 95 % interval for new draws "
         "of labels and new test rows."
     )
-    details = found.details()
-    assert "after Holm's correction; a true difference of" in details and "in four of five" in details
 
 
 def test_the_test_of_a_contrast_is_that_of_its_mean_over_the_sizes(small):
@@ -255,15 +253,14 @@ def test_pretraining_runs_are_listed_and_from_three_on_estimated():
 
     two, three = several(2), several(3)
     assert two.new_pretraining()[["low", "high"]].isna().all().all()
-    assert re.search(r"arm against scratch, the two pretraining runs: \+\d+\.\d and \+\d+\.\d\.", two.details())
+    assert len(two.new_pretraining().each[0]) == 2
     row = three.new_pretraining().iloc[0]
     gap = three.table().pivot(index=["run", "seed"], columns=["arm", "labels"], values="score")
     gap = (gap["arm"] - gap["scratch"]).mean(axis=1).groupby("run").mean()
     assert (row.points, row.runs, len(row.each)) == (pytest.approx(gap.mean()), 3, 3)
     low, high = results.interval(gap)[1:]
     assert (row.low, row.high) == pytest.approx((low, high), abs=0.05)
-    assert "for a new pretraining: +" in three.details() and "3 pretrained encoders as they are" in three.verdict()
-    assert "Pretraining charged: 60 s to arm." in three.details()
+    assert "3 pretrained encoders as they are" in three.verdict()
 
 
 def test_a_draw_in_two_runs_is_refused():
@@ -489,7 +486,7 @@ def test_encoders_of_different_runs_need_different_names(tmp_path):
     merged = run(0, run="first").merge(run(1, run="second"), run(2, run="third"))
     assert merged.differences()["runs"].tolist() == [3]
     assert sorted(merged.table()["run"].unique()) == ["first", "second", "third"]
-    assert "3 s to frozen" in merged.details()
+    assert merged.summary().loc["frozen", "pretraining seconds"] == 3
 
 
 class Neighbourly(GaussianNB):

@@ -33,13 +33,6 @@ def test_a_diagram_has_its_boxes_and_arrows_that_end_at_them():
             assert distance.max() < 0.06, "the arrow does not end at the box's edge"
 
 
-def test_a_diagram_refuses_what_it_does_not_know():
-    with pytest.raises(ValueError, match="No kind learnt of box; there are data, trained, frozen, loss"):
-        draw.diagram({"x": (0, 0, "x", "learnt")}, [], alt="")
-    with pytest.raises(ValueError, match="Arrows name y; the boxes are x"):
-        draw.diagram({"x": (0, 0, "x")}, [("x", "y")], alt="")
-
-
 def test_a_network_has_a_circle_for_each_neuron_and_a_line_for_each_weight():
     axis = draw.network([3, 4, 2], names=["in", "hidden", "out"], alt="A small network.")
     assert len(axis.patches) == 9 and len(axis.lines) == 3 * 4 + 4 * 2 and texts(axis) == ["in", "hidden", "out"]

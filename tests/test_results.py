@@ -178,16 +178,6 @@ def test_the_picture_refuses_records_that_do_not_bear_its_title(tmp_path):
             write(*gains)
 
 
-def test_load_names_what_is_there_and_what_is_damaged(stored):
-    with pytest.raises(FileNotFoundError, match=r"No stored record '98_other'.*there are: 99_demo"):
-        results.load("98_other", stored)
-    with pytest.raises(FileNotFoundError, match="there are: none"):
-        results.load("x", stored / "nowhere")
-    (stored / "half.json").write_text('{"name": ')
-    with pytest.raises(ValueError, match=r"half\.json: not a readable record"):
-        results.load("half", stored)
-
-
 def test_save_writes_only_where_it_is_asked_to(tmp_path, monkeypatch):
     monkeypatch.setenv("KPRETRAIN_PROFILE", "fast")
     monkeypatch.setattr(session, "_state", {"started": 0.0, "seed": 7})

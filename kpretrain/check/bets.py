@@ -3,43 +3,24 @@
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from .. import files
 
 _bets_in_memory = {}  # those that could not be written
-_told = set()  # files that the reader was told of
 
 
 def bets_file():
     """Return the path of the file that keeps the bets: `$KPRETRAIN_BETS`, or `bets.json` in the notebook's folder.
-
-    Where nothing can be written there, it is the file of that name in the user's cache folder.
 
     Examples
     --------
     >>> bets_file().name
     'bets.json'
     """
-    own = _own_file()
-    return own if _can_be_written(own.parent) else files.cache_folder() / own.name
-
-
-def _own_file():
     return Path(os.environ.get("KPRETRAIN_BETS") or "bets.json").expanduser().absolute()
-
-
-def _can_be_written(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def read_bets(path):
@@ -52,6 +33,7 @@ def read_bets(path):
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "jane.json")
     ...     _ = path.write_text('{"Points gained": {"low": 5, "high": 20, "measured": 12}}')
@@ -69,41 +51,27 @@ def read_bets(path):
 def _stored_bets():
     path = bets_file()
     try:
-        return read_bets(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}  # none yet
+        return read_bets(path) | _bets_in_memory
+    except (FileNotFoundError, NotADirectoryError):  # none yet
+        return dict(_bets_in_memory)
     except (OSError, ValueError):  # bets are not worth an error
         print(f"{path}: not a readable list of bets; the next bet replaces the file.")
-        return {}
-
-
-def _read_bets():
-    return _stored_bets() | _bets_in_memory
+        return dict(_bets_in_memory)
 
 
 def _write_bet(question, entry):
-    path = bets_file()
-    new = not path.exists()
+    path, bets = bets_file(), _stored_bets() | {question: entry}
+    new = not path.exists() and not os.environ.get("KPRETRAIN_BETS")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Two notebooks may bet at once: each takes the other's bets along.
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=10), files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(_stored_bets() | {question: entry}, indent=1), encoding="utf8")
-        _bets_in_memory.pop(question, None)
-        _tell(path, new)
+        with files.replacing(path) as temporary:
+            temporary.write_text(json.dumps(bets, indent=1), encoding="utf8")
+        _bets_in_memory.clear()
+        if new:
+            print(f"Your bets are kept in {path}. The file is yours, to keep or to hand in.")
     except OSError as error:
         _bets_in_memory[question] = entry
-        print(f"{path}: the bet is kept for this run only ({error.strerror or error}).")
-
-
-def _tell(path, new):
-    """Say once where the bets are, unless the reader has named the file and it is there."""
-    own = _own_file()
-    if path != own and path not in _told:
-        print(f"{own.parent} cannot be written, so your bets are kept in {path}.")
-    elif path == own and new and not os.environ.get("KPRETRAIN_BETS"):
-        print(f"Your bets are kept in {path}. The file is yours, to keep or to hand in.")
-    _told.add(path)
+        print(f"{path}: the bet is kept for this run only ({error.strerror}); $KPRETRAIN_BETS names another file.")
 
 
 def bet(question, low, high):
@@ -162,7 +130,7 @@ def settle(question, measured, low=None, high=None):
     """
     if not math.isfinite(measured):
         raise ValueError(f"{question}: the measured value is {measured}, so that the bet stays open.")
-    bets = _read_bets()
+    bets = _stored_bets()
     if question not in bets:
         raise KeyError(f"No bet on {question!r}. Run the cell with kp.check.bet first.")
     entry = bets[question] | {"measured": float(measured)}
@@ -187,7 +155,7 @@ def bets():
     >>> kp.check.bets().loc["Seconds of an epoch", "inside"]
     'open'
     """
-    return bets_table(_read_bets())
+    return bets_table(_stored_bets())
 
 
 def bets_table(entries):

@@ -12,14 +12,12 @@ def perplexity(function):
     weights = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
     got = one_number(function, losses, weights, what="that of the tokens of all rows together")
     real, of_rows = losses[weights == 1], (losses * weights).sum(1) / weights.sum(1)
-    right = np.exp(real.mean())
+    right, row_by_row = np.exp(real.mean()), np.exp(of_rows.mean())
     wrong = {
         "that is the mean loss. Perplexity is its exponential.": real.mean(),
         "padding is counted: a place with weight 0 must count neither above nor below.": np.exp(losses.mean()),
         "the sum is over real tokens, but it is divided by the number of all places.": np.exp(real.sum() / losses.size),
-        "you take the mean of each row first, so that a short row weighs as much as a long one.": np.exp(
-            of_rows.mean()
-        ),
+        "you take the mean of each row first, so that a short row weighs as much as a long one.": row_by_row,
         "that is the mean of the exponentials. Take the mean of the losses first.": np.exp(real).mean(),
         "the losses are in nats, so the base is e, not 2.": 2 ** real.mean(),
         "the sign is wrong: the losses are positive already.": 1 / right,
@@ -38,12 +36,10 @@ def min_p(function):
     def held(tokens):
         return np.where(tokens, given, 0) / given[tokens].sum()
 
-    right = held(given >= 3 / 16)  # half of the largest one, 6/16
+    right, more = held(given >= 3 / 16), held(given > 3 / 16)  # half of the largest one, 6/16
     wrong = {
         "m is a share of the largest probability, not a probability by itself.": np.zeros(6),
-        "a token with exactly the share m of the largest one stays, too: at least, not more than.": held(
-            given > 3 / 16
-        ),
+        "a token with exactly the share m of the largest one stays, too: at least, not more than.": more,
         "the order of the tokens was changed. Put each probability back in its place.": -np.sort(-right),
         "these are the unlikely tokens. Keep those above the threshold.": held(given < 3 / 16),
         "these are the fewest tokens that together hold m, which is top-p.": held(np.isin(np.arange(6), [1, 2])),

@@ -8,10 +8,7 @@ def align_all(function):
     """Notebook 12: `function(word_ids, tags)` gives a tag to each token of words that fall into several pieces."""
     word_ids = [None, 0, 0, 1, 2, 2, 2, 3, 4, None, None]
     tags = ["B-NAME", "B-NAME", "B-TYPE", "I-TYPE", "O"]
-    kind = "a list of tags"
-    said = _as_list(
-        returned(function, word_ids, tags, kind=kind, changed="word_ids has changed. Make a new list."), kind
-    )
+    said = _listed(function, word_ids, tags, changed="word_ids has changed. Make a new list.")
     problem = f"there are {len(word_ids)} tokens, and you return {len(said)} tags: one is wanted for each token."
     wrong_if(len(said) != len(word_ids), problem)
     right = [None, "B-NAME", "I-NAME", "B-NAME", "B-TYPE", "I-TYPE", "I-TYPE", "I-TYPE", "O", None, None]
@@ -26,7 +23,7 @@ def align_all(function):
     outside = ["O" if tag is None else tag for tag in right]
     wrong_if(said == outside, "tokens that come from no word get None, not O.")
     _compare(said, right, "token")
-    said = _as_list(returned(function, [None, 0, 0, 1, 1, None], ["O", "I-TYPE"], kind=kind), kind)
+    said = _listed(function, [None, 0, 0, 1, 1, None], ["O", "I-TYPE"])
     problem = "a word that is O stays O in all of its pieces."
     wrong_if(len(said) == 6 and said[1:3] != ["O", "O"], problem)
     _compare(said, [None, "O", "O", "I-TYPE", "I-TYPE", None], "token")
@@ -36,10 +33,7 @@ def align_all(function):
 def legal(function):
     """Notebook 12: `function(tags)` turns each I- that continues nothing into a B-."""
     tags = ["I-TYPE", "I-TYPE", "O", "I-NAME", "B-TYPE", "I-TYPE", "I-NAME", "I-NAME", "B-NAME", "B-NAME", "O"]
-    kind = "a list of tags"
-    said = _as_list(
-        returned(function, tags, kind=kind, changed="the list that was given has changed. Make a new one."), kind
-    )
+    said = _listed(function, tags, changed="the list that was given has changed. Make a new one.")
     wrong_if(len(said) != len(tags), f"there are {len(tags)} tags, and you return {len(said)}.")
     right = list(tags)
     right[0], right[3], right[6] = "B-TYPE", "B-NAME", "B-NAME"
@@ -57,11 +51,11 @@ def legal(function):
     _compare(said, right, "tag")
 
 
-def _as_list(answer, kind):
-    """An answer as a list; `kind` says what is wanted."""
-    wrong_if(
-        isinstance(answer, str | dict) or not hasattr(answer, "__iter__"), f"it returns no list. It should be {kind}."
-    )
+def _listed(function, *inputs, changed=None):
+    """The list that a function returns for copies of the inputs."""
+    answer = returned(function, *inputs, kind="a list of tags", changed=changed)
+    no_list = isinstance(answer, str | dict) or not hasattr(answer, "__iter__")
+    wrong_if(no_list, "it returns no list. It should be a list of tags.")
     return list(answer)
 
 

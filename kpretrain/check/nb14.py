@@ -16,15 +16,14 @@ def mel_edges(function):
     def hertz(mel):
         return 700 * (10 ** (mel / 2595) - 1)
 
+    few, one_less = (hertz(np.linspace(start, end, marks)) for marks in (bands, bands + 1))
     wrong = {
         "these are mel. Lead them back to hertz.": in_mel,
         "these are equal steps in hertz. Space the marks in mel.": np.linspace(low, high, bands + 2),
         "equal ratios of hertz are not equal steps in mel.": np.geomspace(low, high, bands + 2),
         "these are the middles of the bands alone. The two ends belong to it.": hertz(in_mel)[1:-1],
-        "there are too few marks: each band needs a lower, a middle and an upper one, so there are bands + 2.": hertz(
-            np.linspace(start, end, bands)
-        ),
-        "one mark is missing: there are bands + 2.": hertz(np.linspace(start, end, bands + 1)),
+        "there are too few marks: each band needs a lower, a middle and an upper one, so there are bands + 2.": few,
+        "one mark is missing: there are bands + 2.": one_less,
         "they fall. The lowest comes first.": hertz(in_mel)[::-1],
         "the first step starts at 0 Hz in place of low.": hertz(np.linspace(0, end, bands + 2)),
         "the logarithm must be to the base 10, there and back.": 700 * (np.exp(in_mel / 2595) - 1),

@@ -11,9 +11,8 @@ def quantise(function):
     weights = np.array([[0.5, -8.0, 0.02], [-1.0, 3.0, 0.01], [0.24, 0.5, -0.05]])
     for bits, most in ((8, 127), (4, 7), (12, 2047)):
         answer = returned(function, weights, bits, kind="whole numbers and scales", changed=CHANGED)
-        wrong_if(
-            not isinstance(answer, tuple | list) or len(answer) != 2, "return two things: (whole numbers, scales)."
-        )
+        two = isinstance(answer, tuple | list) and len(answer) == 2
+        wrong_if(not two, "return two things: (whole numbers, scales).")
         whole, scales = np.asarray(answer[0]), numbers(answer[1])
         wrong_if(whole.shape != weights.shape, f"the whole numbers should be {weights.shape}, not {whole.shape}.")
         wrong_if(scales.size == 1, "that is one scale for all. Each column has its own: max over axis 0.")

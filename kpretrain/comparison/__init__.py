@@ -7,5 +7,3 @@ figure.py the curves, records.py what is stored and pooled.
 from .draws import label_sizes
 from .grid import ComparisonError, compare
 from .report import Comparison
-
-__all__ = ["Comparison", "ComparisonError", "compare", "label_sizes"]

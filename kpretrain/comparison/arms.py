@@ -1,7 +1,6 @@
 """The arms of a comparison: what stands beside a pretrained encoder, so that the comparison is fair."""
 
 import os
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +11,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from .heads import held_back
 
-_MOST_EXTRA = 60  # seconds of pretraining up to which "scratch, longer" is put in unasked
 _LENGTHS = 16, 32, 64, 128, 256  # tokens in a row; MiniLM was trained on 256 at most
-_TRAINING = ("augment", "batch_size", "head_first", "learning_rate", "updates", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def images(
 
     - "pixels": a linear classifier on standardised pixels, of images shrunk to 32x32 where they are larger;
     - "scratch": the encoder's architecture with fresh weights, trained on the labels alone;
-    - "scratch, longer": the same with the pretraining seconds as extra training, where there are any;
+    - "scratch, longer": the same with `extra_updates` more, where they are given;
     - "frozen random": a linear classifier on the features of the encoder with fresh weights;
     - "frozen": the same with the pretrained weights, compared with "scratch" and "frozen random";
     - "fine-tuned": the encoder trained further, compared with "scratch" and "scratch, longer".
@@ -108,10 +105,8 @@ def images(
     pretraining_seconds : float, optional
         Charged to "frozen" and "fine-tuned". None is what a named backbone took, and 0 for an encoder in hand.
     extra_updates : int, optional
-        Of "scratch, longer". None measures it: scratch is fitted twice to a few rows, for 10 and for 60 updates; the
-        difference in time over 50 is what an update takes, and the pretraining seconds are divided by that. It then
-        depends on this machine: records that are to be pooled should name the number. After more than 60 seconds of
-        pretraining, None leaves the arm out and says so: each of its fits would take as long. 0 leaves it out too.
+        Of "scratch, longer": about as many as take the pretraining seconds. 0 leaves this arm out, and so does None,
+        which says so: each of its fits takes as long as the pretraining did.
     scratch : dict, optional
         The settings of training in which scratch differs: `{"learning_rate": 3e-3}` where a fresh network needs
         another rate.
@@ -164,7 +159,7 @@ def images(
         thumbnails = FunctionTransformer(Thumbnails(getattr(preprocess, "size", (32, 32))))
         steps, note = [thumbnails, *steps], f"{note} of images shrunk to 32x32"
     options = {"probe": probe, "name": name, "extra_updates": extra_updates, "scratch": scratch}
-    networks = _with_encoder(dataset.train, backbone, **options, **training)
+    networks = _with_encoder(backbone, **options, **training)
     return {"pixels": _linear(steps, probe, note)} | networks
 
 
@@ -227,7 +222,7 @@ def texts(dataset, encoder="bert_docstrings", *, preprocess=None, probe=None, pr
     backbone = encoder, *_ = _backbone("texts", dataset, encoder, preprocess, pretraining_seconds)
     rate = 1e-3 if encoder is None or encoder.count_params() <= 1e7 else 1e-4
     options = {"batch_size": 32, "learning_rate": rate} | options
-    networks = _with_encoder(dataset.train, backbone, probe=probe, **options)
+    networks = _with_encoder(backbone, probe=probe, **options)
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
     return {"TF-IDF": _linear([words], probe, "words and pairs of words", features=False)} | networks
 
@@ -288,11 +283,9 @@ def _fitted(inputs, texts, some=1000):
     return replace(inputs, length=length), cut
 
 
-def _with_encoder(train, backbone, *, probe=None, name="pretrained", extra_updates=None, scratch=None, **training):
+def _with_encoder(backbone, *, probe=None, name="pretrained", extra_updates=None, scratch=None, **training):
     """The arms that need an encoder, in the order in which they are shown."""
     (encoder, preprocess, seconds, note), of_scratch = backbone, training | (scratch or {})
-    if unknown := sorted(set(of_scratch) - set(_TRAINING)):
-        raise TypeError(f"Unknown settings of training: {', '.join(unknown)}; there are {', '.join(_TRAINING)}.")
     if encoder is None:
         return {}
     from ..transfer import Features, FineTune, all_layers, fresh  # which bring Keras
@@ -301,10 +294,8 @@ def _with_encoder(train, backbone, *, probe=None, name="pretrained", extra_updat
     of_scratch |= {"weights": "random", "preprocess": preprocess}
     scratch, of = FineTune(blank, **of_scratch), "" if name == "pretrained" else f" ({name})"
     arms = {"scratch": Arm(scratch, note=note)}
-    if extra_updates is None and seconds > _MOST_EXTRA:
+    if extra_updates is None and seconds:
         print(f"arms: no 'scratch, longer': each of its fits would take {seconds:,.0f} s; extra_updates puts it in.")
-    elif extra_updates is None and seconds > 0:
-        extra_updates = round(seconds / _update_seconds(scratch, train))
     if extra_updates:
         longer = FineTune(blank, **of_scratch | {"updates": scratch.updates + extra_updates})
         why = f"{extra_updates} more updates; the pretraining took {seconds:.0f} s"
@@ -326,14 +317,3 @@ def _linear(steps, probe, note, features=True):
     if probe is None:
         return Arm(held_back(steps, features), note="; ".join(filter(None, [note, "strength chosen in the draw"])))
     return Arm(make_pipeline(*steps, *[StandardScaler()] * features, clone(probe)), note=note)
-
-
-def _update_seconds(estimator, train, few=10, many=60):
-    """Seconds that an update takes: of two fits of different length, so that their start drops out."""
-    rows = np.concatenate([np.flatnonzero(train.y == label)[:10] for label in np.unique(train.y)])
-    clock = [time.perf_counter()]
-    for updates in (few, many):
-        clone(estimator).set_params(updates=updates, random_state=0).fit(train.x[rows], train.y[rows])
-        clock.append(time.perf_counter())
-    short, long = np.diff(clock)
-    return max(long - short, 1e-3) / (many - few)

@@ -76,13 +76,11 @@ class Comparison:
         self.against = {arm: tuple(rivals) for arm, rivals in against.items() if rivals}
         self.test_rows, self.facts = test_rows, facts or {}
         self.arms = list(table["arm"].unique())
-        place = {arm: position for position, arm in enumerate(self.arms)}
-        self._table = table.sort_values("labels", kind="stable").sort_values(
-            "arm", kind="stable", key=lambda arms: arms.map(place)
-        )
+        table = table.sort_values("labels", kind="stable")
+        self._table = table.sort_values("arm", kind="stable", key=lambda arms: arms.map(self.arms.index))
         self._runs = table.drop_duplicates("seed").set_index("seed")["run"].astype(str).sort_index()
-        names = sorted(set(zip(table["arm"], table["labels"].tolist(), strict=True)), key=lambda c: (place[c[0]], c[1]))
-        self._column = {name: number for number, name in enumerate(names)}
+        columns = self._table[["arm", "labels"]].drop_duplicates().itertuples(index=False, name=None)
+        self._column = {column: number for number, column in enumerate(columns)}
         seconds = table.groupby("arm")["pretraining_seconds"].mean()
         self.pretrained = set(seconds.index[seconds > 0])  # only these depend on the pretraining run
 
@@ -307,10 +305,6 @@ class Comparison:
     def verdict(self):
         """Say in one sentence a contrast what was found, best first, and what the intervals hold for."""
         return sentences.verdict(self)
-
-    def details(self):
-        """Say what stands behind the verdict: the tests, what could have been seen, pretraining runs and seconds."""
-        return sentences.details(self)
 
     def plot(self, axis=None, arms=None):
         """Draw accuracy against labels per class, a line for each arm with its 95 % intervals; returns the axis.

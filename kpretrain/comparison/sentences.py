@@ -40,15 +40,12 @@ def _finding(comparison, row):
     places = 0 if row.p_holm < 0.05 and row.high - row.low >= 4 else 1  # as many decimals as the interval bears
     size, interval = words.points(row.points, places), words.span(row.low, row.high, places)
     here = "" if comparison.over_rows else " on these test rows"
-    if row.p_holm < 0.05 and row.points > 0:
-        return 0, f"{_capital(row.arm)} helps{here}: {size} points over {row.against} {where} ({interval})"
     if row.p_holm < 0.05:
-        return 2, f"{_capital(row.arm)} hurts{here}: {size} points against {row.against} {where} ({interval})"
+        rank, does, rival = (0, "helps", "over") if row.points > 0 else (2, "hurts", "against")
+        return rank, f"{_capital(row.arm)} {does}{here}: {size} points {rival} {row.against} {where} ({interval})"
     many = "; not clear of zero once all contrasts are counted" if row.p < 0.05 else ""
-    return (
-        1,
-        f"{_capital(row.arm)} and {row.against} cannot be told apart: {size} points {where} ({interval}{many})",
-    )
+    both = f"{_capital(row.arm)} and {row.against}"
+    return 1, f"{both} cannot be told apart: {size} points {where} ({interval}{many})"
 
 
 def _scope(comparison):
@@ -76,41 +73,6 @@ def _warnings(comparison):
             where = f"{constant.sum()} of {len(constant)} cells at {words.per_class(n)}"
             lines.append(f"Beware: {arm} gave the same class for every test row in {where}.")
     return lines
-
-
-def details(comparison):
-    """Say what stands behind the verdict: the tests, what could have been seen, pretraining runs and seconds.
-
-    Examples
-    --------
-    >>> from kpretrain.comparison import Comparison
-    >>> import pandas as pd
-    >>> table = pd.DataFrame({"arm": ["tuned"] * 4 + ["scratch"] * 4, "labels": 5, "seed": [0, 1, 2, 3] * 2})
-    >>> table["score"] = [80.0, 81, 82, 83, 70, 71, 70, 71]
-    >>> found = Comparison(table, {"tuned": ["scratch"]}, test_rows=200)
-    >>> print(details(found)[:67])
-    tuned against scratch: p = 0.00032, 0.00032 after Holm's correction
-    """
-    lines = []
-    for row in comparison.contrasts().dropna(subset="p").itertuples():
-        seen = f"{row.smallest:.1f} points" if row.smallest < 100 else "no difference at all"
-        lines.append(
-            f"{row.arm} against {row.against}: p = {row.p:.2g}, {row.p_holm:.2g} after Holm's correction; a true "
-            f"difference of {seen} would have been found in four of five such comparisons."
-        )
-    for row in comparison.new_pretraining().itertuples():
-        each = words.listed(words.points(value, 1) for value in row.each)
-        if row.runs >= 3:
-            lines.append(
-                f"{row.arm} against {row.against}, for a new pretraining: {words.points(row.points, 1)} "
-                f"({words.span(row.low, row.high, 1)}); the {row.runs} runs had {each}."
-            )
-        elif row.runs == 2:
-            lines.append(f"{row.arm} against {row.against}, the two pretraining runs: {each}.")
-    charged = comparison.table().groupby("arm", sort=False)["pretraining_seconds"].mean()
-    if charged := [f"{seconds:,.0f} s to {arm}" for arm, seconds in charged.items() if seconds > 0]:
-        lines.append(f"Pretraining charged: {', '.join(charged)}.")
-    return "\n".join([*lines, _scope(comparison), *_warnings(comparison)])
 
 
 def _capital(name):
