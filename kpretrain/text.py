@@ -173,11 +173,6 @@ def train_vocabulary(texts, size=8000):
     # they are found first, and given to it in order
     inside = sorted(piece for piece in train(1, list(SPECIAL)) if len(piece) == 3 and piece.startswith("##"))
     vocabulary = train(size, [*SPECIAL, *inside])
-    if len(vocabulary) > size:
-        raise TextError(
-            f"The texts have {len(vocabulary) - len(SPECIAL):,} different characters, more than a vocabulary of "
-            f"{size:,} can hold. Raise size, or clean the texts."
-        )
     return sorted(vocabulary, key=vocabulary.get)
 
 
@@ -251,22 +246,14 @@ def pack(texts, tokenizer, length):
     >>> pack(["the mean", "means"], fast_tokenizer([*SPECIAL, "mean", "##s", "the"]), 5).tolist()
     [[2, 7, 5, 3, 5], [2, 6, 3, 0, 0]]
     """
-    _check_length(length)
     if [tokenizer.token_to_id(token) for token in SPECIAL] != list(range(len(SPECIAL))):
         raise TextError("Packed rows and masks take a vocabulary that begins with SPECIAL, as train_vocabulary's does.")
     encoded = tokenizer.encode_batch_fast([_RUNS.sub(r"\1\1", text) for text in texts], add_special_tokens=False)
     stream = [number for one in encoded if one.ids for number in (*one.ids, SEP)]
-    if not stream:
-        raise TextError("The texts have no tokens: they are empty. Give the texts of the train part.")
     room = length - 1
     stream += [PAD] * (-len(stream) % room)
     rows = np.asarray(stream, "int32").reshape(-1, room)
     return np.concatenate([np.full((len(rows), 1), CLS, "int32"), rows], axis=1)
-
-
-def _check_length(length):
-    if length < 3:
-        raise TextError(f"A row of {length} tokens has no room between [CLS] and [SEP]. Set length to 3 or more.")
 
 
 @dataclass(frozen=True)
@@ -294,10 +281,6 @@ class Inputs:
 
     tokenizer: Any
     length: int
-
-    def __post_init__(self):
-        """Refuse a length without room for a text."""
-        _check_length(self.length)
 
     def __call__(self, texts):
         """Return `token_ids`, `padding_mask` and `segment_ids`, each int32 (n, t): `[CLS]` text `[SEP]` `[PAD]`..."""

@@ -17,7 +17,7 @@ from kpretrain import arms, backbones, data
 from kpretrain.comparison import compare
 from kpretrain.data import Dataset, Part, images
 from kpretrain.fingerprint import fingerprint
-from kpretrain.transfer import Features, FineTune
+from kpretrain.transfer import Features
 
 
 def squares(rows=30):

@@ -183,7 +183,7 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert intervals["plain CNN, same recipe"][0] > intervals["plain CNN"][1], "03: the recipe brought the gain"
     coder = means("04_autoencoders")
     denoised, scratch = coder["frozen (denoising)"], coder["scratch"]
-    assert (denoised > coder["frozen random"] + 10).all() and (denoised < scratch - 4).all()
+    assert (denoised > coder["frozen random"] + 9).all() and (denoised < scratch - 4).all()
     assert abs((coder["fine-tuned (denoising)"] - scratch).mean()) < 0.5
     simclr = means("05_contrastive")
     gain = simclr["frozen (SimCLR)"] - simclr["scratch"]
@@ -199,8 +199,8 @@ def test_prose_about_stored_records_is_what_they_hold():
     at_ten = simclr.xs(10, level="labels")
     assert at_ten[["spread over pixels", "frozen (SimCLR)"]].round(1).tolist() == [97.4, 96.9]
     assert (at_ten["spread (SimCLR)"] - at_ten[["scratch", "scratch, longer"]]).round(1).tolist() == [4.5, 3.0]
-    assert coder["scratch, longer", 10] > coder["fine-tuned (denoising)", 10] + 1
-    assert coder["frozen random (Transformer)", 10] + 10 < coder["frozen (masked)", 10] < denoised[10]
+    at_ten = coder.xs(10, level="labels")[["scratch, longer", "fine-tuned (denoising)"]]
+    assert at_ten.round(1).tolist() == [95.8, 94.4], "04: what a longer training reaches"
     gan = means("06_gan")
     at_ten = gan.xs(10, level="labels")
     assert round(at_ten["frozen (GAN)"] - at_ten["frozen random"]) == 13

@@ -7,13 +7,3 @@ from .duplicates import drop_duplicates, duplicates
 from .noise import normalise_text, remove_noise
 from .pictures import image_print, near_duplicate_images
 from .splits import split
-
-__all__ = [
-    "drop_duplicates",
-    "duplicates",
-    "image_print",
-    "near_duplicate_images",
-    "normalise_text",
-    "remove_noise",
-    "split",
-]

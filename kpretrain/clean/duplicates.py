@@ -8,7 +8,7 @@ import rensa
 from joblib import Parallel, delayed
 from scipy.sparse import coo_array, csgraph
 
-from .noise import fold_text, is_missing, take_out, text_column
+from .noise import fold_text, is_missing, take_out
 
 # Why rensa: datasketch (mature, pure Python) takes about ten times as long for the same MinHash signatures, and
 # semhash compares embeddings from a model that it must fetch, so it can't work offline. rensa (Rust) signs a whole
@@ -202,7 +202,7 @@ def drop_duplicates(table, text="text", threshold=0.8):
             text           reason  duplicate_of
     2  one  text  exact duplicate             0
     """
-    values = text_column(table, text, new=["reason", "duplicate_of"])
+    values = table[text].tolist()
     first = first_row(duplicates(values, threshold))
     reasons = [None] * len(values)
     for row in np.flatnonzero(first != np.arange(len(values))):

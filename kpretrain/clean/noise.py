@@ -76,7 +76,7 @@ def normalise_text(text):
         return text
     if isinstance(text, bytes | dict) or not hasattr(text, "__iter__"):
         raise TypeError(f"text must be a string, a Series or a sequence of strings, not {type(text).__name__}")
-    values = [value if is_missing(value) else normalise_text(_string(value)) for value in text]
+    values = [value if is_missing(value) else normalise_text(value) for value in text]
     if not isinstance(text, pd.Series):
         return values
     return pd.Series(values, index=text.index, name=text.name, dtype=text.dtype)
@@ -104,12 +104,6 @@ def fold_text(text):
     text = " ".join(text.casefold().split())
     # Composed and separate accents are one text; a lone surrogate can't be hashed as UTF-8.
     return text if text.isascii() else unicodedata.normalize("NFC", text).encode("utf-8", "replace").decode("utf-8")
-
-
-def _string(value):
-    if not isinstance(value, str):
-        raise TypeError(f"a text is a {type(value).__name__} ({value!r:.40}): turn the column into strings first")
-    return value
 
 
 # ---------------------------------------------------------------- noise
@@ -145,40 +139,6 @@ class Cleaned(NamedTuple):
         rows = self.report()["rows"]
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rows.drop("kept").items())
         return f"removed {len(self.removed):,} of {rows.sum():,} rows" + (f": {reasons}" if reasons else "")
-
-
-def text_column(table, text, new):
-    """The texts of a table as a list, after a look at the table's columns.
-
-    Parameters
-    ----------
-    table : DataFrame
-    text : str
-        The name of the text column.
-    new : list of str
-        Columns that the caller is about to add.
-
-    Returns
-    -------
-    list
-
-    Raises
-    ------
-    TypeError, ValueError
-        For something else than a DataFrame, a text column that is not there, or a new one that is.
-
-    Examples
-    --------
-    >>> text_column(pd.DataFrame({"text": ["a", "b"]}), "text", new=["reason"])
-    ['a', 'b']
-    """
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"table must be a pandas DataFrame, not {type(table).__name__}")
-    if text not in table.columns:
-        raise ValueError(f"no column {text!r} in the table: it has {', '.join(map(repr, table.columns))}")
-    if there := [name for name in new if name in table.columns]:
-        raise ValueError(f"the table already has a column {there[0]!r}, which this step writes: rename it first")
-    return table[text].tolist()
 
 
 def take_out(table, reasons, **columns):
@@ -266,10 +226,8 @@ def remove_noise(table, text="text", *, min_words=3, boilerplate=20):
     >>> cleaned.removed["reason"].tolist()
     ['boilerplate', 'not language', 'missing']
     """
-    values = text_column(table, text, new=["reason"])
-    if boilerplate < 2:
-        raise ValueError(f"boilerplate={boilerplate} would take out every row: give 2 or more")
-    keys = ["" if is_missing(value) else fold_text(_string(value)) for value in values]
+    values = table[text].tolist()
+    keys = ["" if is_missing(value) else fold_text(value) for value in values]
     forms = [re.sub(r"\d+", "0", key) for key in keys]
     different = Counter(dict(zip(keys, forms, strict=True)).values())  # texts that have this form
 

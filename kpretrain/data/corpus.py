@@ -12,7 +12,7 @@ import pandas as pd
 
 from .. import clean
 from ..files import cached_table
-from .dataset import DataError, remember
+from .dataset import remember
 
 # The import names that make up the corpus, and the library each counts as. keras_core is Keras 3
 # before its release: the same library, and a rich source of near duplicates.
@@ -51,18 +51,11 @@ def docstrings():
     >>> table.loc[table["name"] == "user_cache_dir", ["module", "kind"]].drop_duplicates().values.tolist()
     [['platformdirs', 'function']]
     """
-    packages = {name: folder for name in LIBRARIES if (folder := _package_folder(name)) is not None}
-    if not packages:
-        raise DataError("None of the packages of the docstrings corpus is installed: pip install -r requirements.txt")
+    specs = {name: find_spec(name) for name in LIBRARIES}  # which imports nothing
+    packages = {name: Path(spec.submodule_search_locations[0]) for name, spec in specs.items() if spec}
     key = _corpus_key(packages)
     remember("docstrings", f"{len({LIBRARIES[name] for name in packages})} installed libraries (versions {key})")
     return cached_table(f"docstrings-{key}.parquet", lambda: _read_docstrings(packages))
-
-
-def _package_folder(name):
-    """The folder of an installed package, found without importing it."""
-    spec = find_spec(name)
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def _corpus_key(packages):
@@ -91,7 +84,6 @@ def _read_docstrings(packages):
 
 def _parse_file(library, relative, path):
     """The rows of a file but for their cluster; none of a template or a file for another version of Python."""
-    collects = gc.isenabled()
     gc.disable()  # a tree is a million objects that all stay: looking for rubbish among them takes half the time
     try:
         with warnings.catch_warnings(action="ignore"):  # invalid escapes in other people's strings
@@ -99,8 +91,7 @@ def _parse_file(library, relative, path):
     except (SyntaxError, ValueError):
         return []
     finally:
-        if collects:
-            gc.enable()
+        gc.enable()
     module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return [(library, module, *row) for row in _documented(tree, "")]
 

@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -74,16 +73,13 @@ def from_folder(folder, *, sizes=SIZES, seed=0, name=None, source=None):
     removed = [table[table["reason"] != ""], pd.DataFrame({"path": stray, "reason": "in no class folder"})]
     least, removed = 1 if has_split else 3, pd.concat(removed, ignore_index=True)
     usable, rare = enough_per_class(table[table["reason"] == ""], "label", least, folder, removed)
-    prints = [prints[row] for row in usable.index]
-    exact = pd.factorize(np.array([one.digest for one in prints], object))[0]
-    copies = clean.near_duplicate_images(prints)
+    copies = clean.near_duplicate_images([prints[row] for row in usable.index])
     part = usable["part"].to_numpy(object)
     if not has_split:
         part = split_rows(usable["label"], sizes, groups=copies, seed=seed, name=folder)
     elif "test" not in given.values():
         part[part == "validation"] = "test"
-    reason, near = twins(part, exact), twins(part, copies)
-    reason = np.where((reason == "") & (near != ""), np.char.add("near ", near), reason)
+    reason = twins(part, copies)
     stays = reason == ""
     removed = pd.concat([removed, rare, usable.assign(reason=reason)[~stays]], ignore_index=True)
     usable, part, copies = usable[stays], part[stays], copies[stays]
@@ -127,10 +123,7 @@ def _list_images(folder):
     rows = []
     for class_folder in _subfolders(folder):
         if not (files := _images(class_folder)):
-            kinds = ", ".join(sorted(IMAGE_ENDINGS))
-            raise DataError(
-                f"{class_folder}: no images in this class folder ({kinds}). Add some, or remove the folder."
-            )
+            raise DataError(f"{class_folder}: no {', '.join(sorted(IMAGE_ENDINGS))}. Add some, or remove the folder.")
         rows += [(path, class_folder.name) for path in files]
     if not rows:
         raise DataError(f"{folder}: no class folders. Put the images of each class into a subfolder of its name.")

@@ -58,15 +58,10 @@ def from_table(
     """
     rows = table if isinstance(table, pd.DataFrame) else read_table(table, encoding)
     name = name or ("table" if rows is table else Path(table).name)
-    if rows.empty:
-        raise DataError(f"{name}: the table has no rows. Add some.")
     faults = {"empty text": text, "missing label": label} | ({} if group is None else {"missing group": group})
     for column in faults.values():
-        if (count := rows.columns.tolist().count(column)) != 1:
-            has = (
-                f"{count or 'no'} column{'s' * (count > 1)} {column!r}; it has {', '.join(map(str, rows.columns[:50]))}"
-            )
-            raise DataError(f"{name}: {has}. Name one that is there once.")
+        if column not in rows.columns:
+            raise DataError(f"{name}: no column {column!r}; it has {', '.join(map(str, rows.columns[:50]))}.")
     reason = np.select([_blank(rows[column]) for column in faults.values()], list(faults), default="")
     good = reason == ""
     removed, usable = rows[~good].assign(reason=reason[~good]), rows[good].copy()
@@ -95,21 +90,9 @@ def _read_csv(path, encoding, separator=","):
 
 
 def _read_jsonl(path, encoding):
-    """An error names the line, which pandas does not."""
-    encoding = "utf-8-sig" if encoding == "utf-8" else encoding  # pandas stumbles over a byte order mark
-    try:
-        table = pd.read_json(path, lines=True, encoding=encoding, convert_axes=False)
-    except ValueError as error:
-        with path.open(encoding=encoding) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    json.loads(line.strip() or "{}")
-                except ValueError:
-                    raise ValueError(f"line {number}: {error}") from error
-        raise
-    if not all(isinstance(column, str) for column in table.columns):
-        raise ValueError('its lines are not all objects, such as {"text": "fine", "label": "good"}')
-    return table
+    """Read as one list, so that an error names the line."""
+    text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+    return pd.DataFrame(json.loads("[" + ",\n".join(filter(str.strip, text.split("\n"))) + "]"))
 
 
 _READERS = {
@@ -168,8 +151,7 @@ def read_table(path, encoding="utf-8"):
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder. Name one that is there.")
     if kind not in _READERS:
-        kinds = f"{path.suffix!r} files" if kind else "a file without an ending"
-        raise DataError(f"{path}: cannot read {kinds}; use one of {', '.join(_READERS)}.")
+        raise DataError(f"{path}: the name of a table ends in one of {', '.join(_READERS)}. Save it as one of these.")
     try:
         table = _READERS[kind](path, encoding=encoding)
     except (ValueError, OSError, LookupError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
