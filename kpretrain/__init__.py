@@ -15,43 +15,27 @@ fingerprint, source         keys of what is kept: values, and the code that they
 
 import importlib
 import os
+import pkgutil
 import sys
 
 from . import source  # at once, since it notes what the files of the course say now
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "backbones",
-    "check",
-    "clean",
-    "comparison",
-    "data",
-    "draw",
-    "fingerprint",
-    "models",
-    "objectives",
-    "plot",
-    "presets",
-    "ranking",
-    "results",
-    "session",
-    "source",
-    "text",
-    "transfer",
-)
-_WITHIN = {"arms": "comparison.arms"}
+_INSIDE = {"__main__", "files", "masks", "paths", "tools", "words"}  # for the other modules alone
+_MODULES = sorted({module.name for module in pkgutil.iter_modules(__path__)} - _INSIDE)
 _FROM_MODULES = {
     "Comparison": "comparison",
     "Features": "transfer",
     "FineTune": "transfer",
+    "arms": "comparison",
     "compare": "comparison",
     "profile": "session",
     "setup": "session",
     "stamp": "session",
 }
 
-__all__ = [*_MODULES, *_WITHIN, *_FROM_MODULES]
+__all__ = [*_MODULES, *_FROM_MODULES]
 
 
 class _QuietStart:
@@ -84,8 +68,6 @@ sys.meta_path.insert(0, _QuietStart())
 def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"kpretrain.{name}")
-    if name in _WITHIN:
-        return importlib.import_module(f"kpretrain.{_WITHIN[name]}")
     if name in _FROM_MODULES:
         return getattr(importlib.import_module(f"kpretrain.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'kpretrain' has no attribute {name!r}")

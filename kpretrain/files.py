@@ -72,6 +72,48 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+def cached(path, build, read, write):
+    """Read what a cache holds, or build it, keep it there and read it.
+
+    A file that cannot be read, and a cache that cannot be written, are told in a line; what was asked for comes anyway.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    build : callable
+        Takes nothing and returns what is kept.
+    read, write : callable
+        `read(path)` and `write(built, path)`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> path = Path("cache", "text.txt")
+    >>> cached(path, lambda: "built", Path.read_text, lambda built, path: path.write_text(built))
+    'built'
+    >>> cached(path, lambda: "not built again", Path.read_text, Path.write_text)
+    'built'
+    """
+    try:
+        return read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # the first time
+    except (OSError, ValueError, EOFError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        print(f"{path}: the cached file cannot be read ({type(error).__name__}); building it again.")
+    built = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            write(built, temporary)
+        return read(path)
+    except OSError as error:
+        print(
+            f"{path.parent}: the cache cannot be written ({error.strerror}), so this will be built again next time. "
+            "Set KPRETRAIN_CACHE to a folder that can."
+        )
+        return built
+
+
 def cached_table(file_name, build):
     """Read a table from the cache folder, or build it and keep it there.
 
@@ -98,21 +140,4 @@ def cached_table(file_name, build):
     >>> again["square"].tolist()
     [1, 4, 9]
     """
-    path = cache_folder() / file_name
-    try:
-        return pd.read_parquet(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # the first time
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        print(f"{path}: the cached table cannot be read ({type(error).__name__}); building it again.")
-    table = build()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            table.to_parquet(temporary)
-    except OSError as error:
-        print(
-            f"{path.parent}: the cache cannot be written ({error.strerror}), so this will be built again next time. "
-            "Set KPRETRAIN_CACHE to a folder that can."
-        )
-    return table
+    return cached(cache_folder() / file_name, build, pd.read_parquet, pd.DataFrame.to_parquet)

@@ -175,7 +175,7 @@ class _Walk:
 
 
 _COUNTS = {  # by a type, or by an attribute
-    keras.Layer: lambda layer: [layer.get_weights(), _assets(layer), *_structure(layer)],
+    keras.Layer: lambda layer: [layer.get_weights(), _assets(layer), *structure(layer)],
     np.ndarray: lambda x: (str(x.dtype), x.shape, x.ravel().tolist() if x.dtype == object else _body(x)),
     PurePath: str,
     re.Pattern: lambda pattern: (pattern.pattern, pattern.flags),  # its repr is cut short
@@ -234,24 +234,8 @@ def _written(kind, name, item):
 # ---------------------------------------------------------------- Keras
 
 
-def blueprint(layer):
-    """Return a sha256 (hex) of a layer or model without its weights: configuration, and the code of all layers within.
-
-    Raises
-    ------
-    TypeError
-        If something in it has no stable description.
-
-    Examples
-    --------
-    >>> import keras
-    >>> blueprint(keras.layers.Dense(3)) == blueprint(keras.layers.Dense(3)) != blueprint(keras.layers.Dense(4))
-    True
-    """
-    return fingerprint(_structure(layer))
-
-
-def _structure(layer):
+def structure(layer):
+    """Return what counts of a layer or model without its weights: configuration, and the code of all layers within."""
     parts = layer._flatten_layers()
     parts = [*parts, *(operation for part in parts for operation in getattr(part, "operations", ()))]
     return [architecture(layer), [(type(part), _carried(part)) for part in parts]]

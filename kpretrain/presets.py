@@ -2,14 +2,11 @@
 
 import contextlib
 import hashlib
-import importlib
-import importlib.util
 import json
 import os
 import shutil
 import time
 import uuid
-import zipfile
 from pathlib import Path
 
 from .data import loaded
@@ -19,7 +16,6 @@ from .session import run_facts
 from .words import duration
 
 FOLDER = ROOT / "data" / "presets"
-_WITH_CLASSES = ("kpretrain.objectives", "kpretrain.models")  # importing them registers their classes with Keras
 
 
 class PresetError(ValueError):
@@ -114,13 +110,9 @@ def save(model, name, *, command, data, metric, seconds, folder=FOLDER, **facts)
 
 
 def _hashes(folder):
-    """File -> sha256, but for the manifest and hidden files (a system's own, such as .DS_Store)."""
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in files.items()
-        if name != "manifest.json" and not any(part.startswith(".") for part in name.split("/"))
-    }
+    """File -> sha256."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _place(name, folder):
@@ -190,14 +182,12 @@ def load(name, folder=FOLDER):
     (None, 3)
     """
     about, place = manifest(name, folder), _place(name, folder)
-    wanted, actual = about["sha256"], _hashes(place)
-    for file in sorted(wanted.keys() | actual.keys()):
-        if wanted.get(file) != actual.get(file):
-            wrong = "missing" if file not in actual else "not in the manifest" if file not in wanted else "damaged"
-            raise PresetError(
-                f"{place / file}: {wrong} (by the sha256 in manifest.json). Take it again with "
-                f"`git checkout -- data/presets/{place.name}`, or make it again with `{about['command']}`."
-            )
+    actual = _hashes(place)
+    if wrong := [file for file, wanted in about["sha256"].items() if actual.get(file) != wanted]:
+        raise PresetError(
+            f"{place / wrong[0]}: missing or damaged (by the sha256 in manifest.json). Take it again with "
+            f"`git checkout -- data/presets/{place.name}`, or make it again with `{about['command']}`."
+        )
     model = _read(place)
     metric = about["metric"]
     if isinstance(metric, dict):
@@ -212,12 +202,9 @@ def load(name, folder=FOLDER):
 def _read(place):
     import keras
 
+    from . import models  # noqa: F401  registers its layers with Keras, which imports keras_hub where it needs it
+
     if (place / "model.keras").is_file():
-        with zipfile.ZipFile(place / "model.keras") as file:
-            others = ("keras_hub",) if b"keras_hub" in file.read("config.json") else ()
-        for module in _WITH_CLASSES + others:
-            if importlib.util.find_spec(module):
-                importlib.import_module(module)
         return keras.models.load_model(place / "model.keras", compile=False)
     import keras_hub  # registers its classes; Task.from_preset needs the very class
 

@@ -28,7 +28,6 @@ from .comparison.arms import flatten
 from .transfer import Features
 
 MEASURES = ("kNN", "LogME", "H-score", "probe")  # the columns of `rank` that rank: the higher, the better
-_RANDOM = ", random weights"
 
 
 def log_evidence(features, y):
@@ -225,26 +224,17 @@ def at_hand(x, length=64):
     first = x[0]
     with contextlib.redirect_stdout(io.StringIO()):  # where a preset comes from, one line each
         if isinstance(first, str) and not os.path.isfile(first):
-            candidates = _texts(length)
-        else:
-            candidates = _images(None if isinstance(first, str) else x.shape[1:])
-    return candidates
+            return _texts(length)
+        return _images(None if isinstance(first, str) else x.shape[1:])
 
 
 def _images(shape):
     shrink = [] if shape else [FunctionTransformer(backbones.Thumbnails((64, 64)))]
     candidates = {"pixels": make_pipeline(*shrink, FunctionTransformer(flatten))}
     for name in ("resnet_cifar10", *backbones.kept("images")):
-        backbone = backbones.images(name)
-        candidates[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
-        if name in presets.available():
-            candidates[name + _RANDOM] = Features(
-                backbone.encoder, preprocess=backbone.preprocess, weights="random", random_state=0
-            )
+        candidates |= _frozen(name, *backbones.images(name)[:2])
     if shape == (28, 28, 1):
-        encoder = presets.load("simclr_mnist")
-        candidates["simclr_mnist"] = Features(encoder)
-        candidates["simclr_mnist" + _RANDOM] = Features(encoder, weights="random", random_state=0)
+        candidates |= _frozen("simclr_mnist", presets.load("simclr_mnist"))
         for name in ("plain_mnist", "denoising_mnist"):
             candidates[name] = Features(presets.load(name).get_layer("image_encoder"))
         masked = presets.load("masked_mnist")
@@ -257,11 +247,8 @@ def _images(shape):
 def _texts(length):
     candidates = {"TF-IDF": TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))}
     for name in ("bert_docstrings", *backbones.kept("texts")):
-        backbone = backbones.texts(name, length)
-        candidates[name] = Features(backbone.encoder, preprocess=backbone.preprocess)
-        if name in presets.available():
-            inputs = backbone.preprocess
-            candidates[name + _RANDOM] = Features(backbone.encoder, preprocess=inputs, weights="random", random_state=0)
+        candidates |= _frozen(name, *backbones.texts(name, length)[:2])
+    inputs = candidates["bert_docstrings"].preprocess
     for name in ("gpt_docstrings", "lstm_docstrings"):  # their vocabulary is that of bert_docstrings
         network = presets.load(name)
         read = {key: keras.Input((None,), dtype="int32", name=key) for key in ("padding_mask", "segment_ids")}
@@ -269,3 +256,11 @@ def _texts(length):
         encoder = keras.Model({"token_ids": network.input} | read, pooled, name=name)
         candidates[name] = Features(encoder, preprocess=inputs)
     return candidates
+
+
+def _frozen(name, encoder, preprocess=None):
+    """Frozen features by name; of a preset of the course, also those of the same network with random weights."""
+    found = {name: Features(encoder, preprocess=preprocess)}
+    if name in presets.available():
+        found[f"{name}, random weights"] = Features(encoder, preprocess=preprocess, weights="random", random_state=0)
+    return found

@@ -69,11 +69,6 @@ def load_corpus():
         Whole docstrings in the order of their modules. None stands in the test part of `load_lines`, and none has a
         near duplicate there, of the whole docstring or of its summary line.
 
-    Raises
-    ------
-    DataError
-        If none of the packages is installed.
-
     Examples
     --------
     >>> train, validation = load_corpus()  # doctest: +SKIP
@@ -92,11 +87,6 @@ def load_lines():
         `x` holds strings without the names of libraries, one of each cluster of near duplicates; `y` one of eight
         libraries. The parts are those of `load_corpus`, by module; validation and test hold at most 250 lines of a
         library.
-
-    Raises
-    ------
-    DataError
-        If none of the packages is installed.
 
     Examples
     --------
@@ -133,7 +123,7 @@ def train_vocabulary(texts, size=8000):
     texts : sequence of str
         Of train only: a word that stands in test alone must stay unknown.
     size : int
-        The most entries, special tokens included. A small corpus gives fewer.
+        The most entries, special tokens included, but each character gets one. A small corpus gives fewer.
 
     Returns
     -------
@@ -143,7 +133,7 @@ def train_vocabulary(texts, size=8000):
     Raises
     ------
     TextError
-        If there are no texts, or nothing but white space in them, or `size` is too small for their characters.
+        If there are no texts, or nothing but white space in them.
 
     References
     ----------
@@ -239,7 +229,7 @@ def pack(texts, tokenizer, length):
     Raises
     ------
     TextError
-        If there are no tokens, `length` has no room for a text, or the vocabulary is none of `train_vocabulary`.
+        If the vocabulary is none of `train_vocabulary`.
 
     Examples
     --------
@@ -266,11 +256,6 @@ class Inputs:
         From `fast_tokenizer`.
     length : int
         Tokens in a row, t; a longer text is cut, a shorter one padded.
-
-    Raises
-    ------
-    TextError
-        If the length has no room for a text.
 
     Examples
     --------

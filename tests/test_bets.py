@@ -112,7 +112,7 @@ def test_where_nothing_can_be_written_a_bet_is_kept_for_the_run(tmp_path, monkey
     (tmp_path / "file").touch()  # no folder, so that even root cannot write into it
     monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "file" / "bets.json"))
     check.bet("q", 0, 1)
-    assert "kept for this run only (Not a directory); $KPRETRAIN_BETS names another file" in capsys.readouterr().out
+    assert "kept for this run only (File exists); $KPRETRAIN_BETS names another file" in capsys.readouterr().out
     assert check.settle("q", 1) and check.bets().loc["q", "inside"] == "yes"
     (tmp_path / "file").unlink()  # once it can be written, all of them go there
     check.bet("r", 0, 1)

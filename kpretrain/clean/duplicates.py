@@ -192,7 +192,7 @@ def drop_duplicates(table, text="text", threshold=0.8):
 
     Raises
     ------
-    TypeError, ValueError
+    KeyError, TypeError, ValueError
         As `remove_noise` and `duplicates`.
 
     Examples

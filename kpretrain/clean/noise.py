@@ -82,6 +82,12 @@ def normalise_text(text):
     return pd.Series(values, index=text.index, name=text.name, dtype=text.dtype)
 
 
+def _string(value):
+    if not isinstance(value, str):
+        raise TypeError(f"a text is a {type(value).__name__} ({value!r:.40}): turn the column into strings first")
+    return value
+
+
 def is_missing(value):
     """Tell whether a value stands for nothing: None, NaN, NaT or NA.
 
@@ -214,8 +220,8 @@ def remove_noise(table, text="text", *, min_words=3, boilerplate=20):
 
     Raises
     ------
-    TypeError, ValueError
-        For something else than a DataFrame, a column that is not there, or a text that is no string.
+    KeyError, TypeError
+        For a column that is not there, or a text that is no string.
 
     Examples
     --------
@@ -227,7 +233,7 @@ def remove_noise(table, text="text", *, min_words=3, boilerplate=20):
     ['boilerplate', 'not language', 'missing']
     """
     values = table[text].tolist()
-    keys = ["" if is_missing(value) else fold_text(value) for value in values]
+    keys = ["" if is_missing(value) else fold_text(_string(value)) for value in values]
     forms = [re.sub(r"\d+", "0", key) for key in keys]
     different = Counter(dict(zip(keys, forms, strict=True)).values())  # texts that have this form
 

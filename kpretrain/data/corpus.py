@@ -34,11 +34,6 @@ def docstrings():
         `kind` (module, class or function), `text` (missing where there is no docstring) and `cluster` (int: rows of one
         number are exact or near duplicates, -1 where the text is missing).
 
-    Raises
-    ------
-    DataError
-        If none of the packages is installed.
-
     Examples
     --------
     All libraries take 20 s, the first time; one small package stands for them here.

@@ -58,8 +58,7 @@ class Dataset:
     Raises
     ------
     DataError
-        If `x` and `y` of a part differ in length, if a class number has no name, or if validation or test have a class
-        that train lacks.
+        If `x` and `y` of a part differ in length.
 
     Examples
     --------

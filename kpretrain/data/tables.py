@@ -92,7 +92,10 @@ def _read_csv(path, encoding, separator=","):
 def _read_jsonl(path, encoding):
     """Read as one list, so that an error names the line."""
     text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
-    return pd.DataFrame(json.loads("[" + ",\n".join(filter(str.strip, text.split("\n"))) + "]"))
+    rows = json.loads("[" + ",\n".join(filter(str.strip, text.split("\n"))) + "]")
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError('its lines are not all objects, such as {"text": "fine", "label": "good"}')
+    return pd.DataFrame(rows)
 
 
 _READERS = {

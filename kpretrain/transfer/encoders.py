@@ -6,7 +6,9 @@ from pathlib import PurePath
 
 import keras
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 
@@ -122,9 +124,6 @@ def cut_encoder(encoder, layer):
     >>> lower.count_params(), upper.count_params()
     (45, 12)
     """
-    names = [part.name for part in getattr(encoder, "layers", [])]
-    if layer not in names:
-        raise ValueError(f"{encoder.name!r} has no layer {layer!r}; it has {', '.join(names)}.")
     lower = keras.Model(encoder.input, encoder.get_layer(layer).output, name="lower")
     whole = copy.deepcopy(encoder)  # Keras adds to the graph of a model from whose middle another one is made
     activations = whole.get_layer(layer).output
@@ -149,6 +148,14 @@ class SharedByClones:
 
     def __sklearn_clone__(self):
         return type(self)(**self.get_params(deep=False))
+
+
+class Tuned(SharedByClones, ClassifierMixin, BaseEstimator):
+    """A classifier that takes the most probable class."""
+
+    def predict(self, x):
+        """Return the most probable class of each row: raw rows (n, ...) -> labels (n,)."""
+        return self.classes_[self.predict_proba(x).argmax(axis=1)]
 
 
 def check_settings(estimator):
@@ -179,10 +186,20 @@ def as_rows(estimator, x, reset=False):
     column = dimensions < 2 and (prepared or kind in ("O", "U"))  # paths, texts, whatever `preprocess` reads
     if not (column or dimensions > 2 or (prepared and kind == "O")):
         return validate_data(estimator, x, reset=reset)
-    x = np.asarray(x)
-    if not len(x):
-        raise ValueError("There are no rows: found array with 0 samples.")
-    return x
+    return check_array(x, dtype=None, ensure_2d=False, allow_nd=True, ensure_all_finite=False)
+
+
+def labelled_rows(estimator, x, y):
+    """Return a classifier's raw rows as an array and the number of each row's class in `classes_`, which this sets."""
+    check_settings(estimator)
+    x, y = as_rows(estimator, x, reset=True), column_or_1d(y, warn=True)
+    check_consistent_length(x, y)
+    check_classification_targets(y)
+    estimator.classes_, y = np.unique(y, return_inverse=True)
+    if len(estimator.classes_) < 2:
+        only = estimator.classes_.tolist()[0]
+        raise ValueError(f"{type(estimator).__name__} needs two classes; there is one class: {only!r}.")
+    return x, y
 
 
 # ---------------------------------------------------------------- rows -> inputs -> features

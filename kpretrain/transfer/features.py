@@ -1,5 +1,7 @@
 """Frozen features: the forward pass over raw rows as a scikit-learn transformer, made once and kept on disk."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -96,12 +98,14 @@ class Features(SharedByClones, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "encoder_")
         x = as_rows(self, x)
+
+        def compute():
+            features = forward(self.encoder_, x, self.preprocess, self.batch_size)
+            check_features(features, x, self.encoder_)
+            return features
+
         path = self._cache_path(x)
-        if path and (cached := _read(path)) is not None:
-            return cached
-        features = forward(self.encoder_, x, self.preprocess, self.batch_size)
-        check_features(features, x, self.encoder_)
-        return _keep(path, features) if path else features
+        return files.cached(path, compute, partial(np.load, mmap_mode="r"), _save) if path else compute()
 
     def _cache_path(self, x):
         """The file of these features, or None where there is nothing worth keeping or no stable key."""
@@ -116,30 +120,6 @@ class Features(SharedByClones, TransformerMixin, BaseEstimator):
         return files.cache_folder() / "features" / f"{key}.npy"
 
 
-def _read(path):
-    """The features in a file, as a memory map, or None."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # the first time
-    except (OSError, ValueError, EOFError) as error:
-        print(f"{path}: the cached features cannot be read ({type(error).__name__}); computing them again.")
-        return None
-
-
-def _keep(path, features):
-    """The features as a memory map of the file that they were written to, or as they are where that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, features, allow_pickle=False)
-        return _read(path)
-    except OSError as error:
-        # Another process may have been quicker; Windows replaces no file that somebody has mapped.
-        if (cached := _read(path)) is not None:
-            return cached
-        print(
-            f"{path.parent}: the cache cannot be written ({error.strerror}), so these features will be computed "
-            "again next time. Set KPRETRAIN_CACHE to a folder that can."
-        )
-        return features
+def _save(features, path):
+    with path.open("wb") as file:  # np.save adds an ending to a name
+        np.save(file, features, allow_pickle=False)

@@ -7,14 +7,11 @@ from collections import OrderedDict
 import keras
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ..fingerprint import blueprint, fingerprint
+from ..fingerprint import fingerprint, structure
 from . import encoders
 from .features import Features
 
@@ -26,7 +23,7 @@ _networks = OrderedDict()  # key -> _Network, the last used at the end
 _lock = threading.RLock()
 
 
-class FineTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
+class FineTune(encoders.Tuned):
     """A classifier: an encoder and a softmax head, trained together for a fixed number of updates.
 
     A pretrained encoder first gets a head that fits its frozen features (a logistic regression), so that the first
@@ -131,13 +128,7 @@ class FineTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
             If there is one class only, the encoder gives no usable features, it has no layer `freeze_until` to be cut
             at, or the loss becomes NaN.
         """
-        encoders.check_settings(self)
-        x, y = encoders.as_rows(self, x, reset=True), column_or_1d(y, warn=True)
-        check_consistent_length(x, y)
-        check_classification_targets(y)
-        self.classes_, y = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"FineTune needs two classes; there is one class: {self.classes_.tolist()[0]!r}.")
+        x, y = encoders.labelled_rows(self, x, y)
         pretrained = self.weights == "pretrained"
         if self.freeze_until and not pretrained:
             raise ValueError(f"freeze_until is {self.freeze_until!r}, and there are no pretrained weights to freeze.")
@@ -194,11 +185,6 @@ class FineTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
             features = encoders.forward(self.encoder_, x, self.preprocess, dtype="float64")
         encoders.check_features(features, None, self.encoder_)
         return softmax(features @ np.asarray(self.coef_, "float64") + self.intercept_, axis=1)
-
-    def predict(self, x):
-        """Return the most probable class of each row: raw rows (n, ...) -> labels (n,)."""
-        probabilities = self.predict_proba(x)
-        return self.classes_[probabilities.argmax(axis=1)]
 
 
 # ---------------------------------------------------------------- training
@@ -321,7 +307,7 @@ def _compiled(settings, encoder, inputs, head_shape, frozen):
     constants.append(settings.weights == "pretrained" and bool(_normalizations(encoder)))  # they are held
     constants.append(keras.backend.backend() == "jax" and settings.learning_rate)  # JAX takes the rate for a constant
     try:
-        key = fingerprint([blueprint(encoder), states, repr(shapes), head_shape, frozen, constants])
+        key = fingerprint([structure(encoder), states, repr(shapes), head_shape, frozen, constants])
     except TypeError as error:  # another network could not be told from this one
         print(f"FineTune: a network that is compiled anew for each fit. {error}")
         key = None

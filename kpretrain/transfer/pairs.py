@@ -4,19 +4,16 @@ import copy
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from . import encoders
 from .features import Features
 
 
-class ContrastiveTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
+class ContrastiveTune(encoders.Tuned):
     """A classifier after SetFit (Tunstall et al. 2022, https://arxiv.org/abs/2209.11055), for a few labelled texts.
 
     Each row is paired with rows of its own class and of others. The encoder is trained until the cosine of the two
@@ -91,13 +88,7 @@ class ContrastiveTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, a setting cannot be used, or the loss becomes NaN.
         """
-        encoders.check_settings(self)
-        x, y = encoders.as_rows(self, x, reset=True), column_or_1d(y, warn=True)
-        check_consistent_length(x, y)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise ValueError(f"ContrastiveTune needs two classes; there is one class: {y[0]!r}.")
+        x, y = encoders.labelled_rows(self, x, y)
         seed = encoders.seed_from(self.random_state)
         random = np.random.default_rng(seed)
         keras.utils.set_random_seed(seed)  # of dropout
@@ -109,7 +100,8 @@ class ContrastiveTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
             self.history_ = self._tune(
                 encoders.all_inputs(x, self.preprocess), first[order], second[order], same[order]
             )
-        self.head_ = make_pipeline(Normalizer(), LogisticRegression(max_iter=2000)).fit(self._vectors(x), y)
+        vectors = Features(self.encoder_, preprocess=self.preprocess, cache=False)
+        self.head_ = make_pipeline(vectors, Normalizer(), LogisticRegression(max_iter=2000)).fit(x, y)
         return self
 
     def _tune(self, inputs, first, second, same):
@@ -136,17 +128,10 @@ class ContrastiveTune(encoders.SharedByClones, ClassifierMixin, BaseEstimator):
             raise ValueError(f"The loss became NaN; learning_rate is {self.learning_rate:g}: take a lower one.")
         return np.diff(np.array(means) * np.arange(1, len(means) + 1), prepend=0)  # of means over all so far
 
-    def _vectors(self, x):
-        return Features(self.encoder_, preprocess=self.preprocess, cache=False).fit(x).transform(x)
-
     def predict_proba(self, x):
         """Return the probabilities of the classes: raw rows (n, ...) -> float64 (n, classes)."""
         check_is_fitted(self, "head_")
-        return self.head_.predict_proba(self._vectors(encoders.as_rows(self, x)))
-
-    def predict(self, x):
-        """Return the most probable class of each row: raw rows (n, ...) -> labels (n,)."""
-        return self.classes_[self.predict_proba(x).argmax(axis=1)]
+        return self.head_.predict_proba(encoders.as_rows(self, x))
 
 
 def labelled_pairs(y, pairs, random):

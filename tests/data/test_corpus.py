@@ -180,9 +180,3 @@ def test_warnings_about_other_peoples_code_stay_away(tmp_path, recwarn):
     rows = corpus._parse_file("one", "one/old.py", tmp_path / "old.py")
     assert rows == [("one", "one.old", "", "module", "A module.")]
     assert not recwarn.list
-
-
-def test_no_package_installed_names_the_mend(monkeypatch):
-    monkeypatch.setattr(corpus, "LIBRARIES", {"not_there": "x"})
-    with pytest.raises(data.DataError, match=r"pip install -r requirements\.txt"):
-        data.docstrings()

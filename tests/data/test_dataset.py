@@ -16,18 +16,7 @@ def test_every_nth_row_of_each_part_keeps_its_label():
     assert thin.name == "some" and thin.class_names == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"test": [0, 1, 2]}, "own: the class 'wasp' has 0 training rows, and test has some"),
-        ({"validation": [2]}, "own: the class 'wasp' has 0 training rows, and validation has some"),
-        ({"validation": [0, 3]}, "own: validation has class 3 in y, but class_names has 3 names"),
-        ({"train": [0, -1, 1]}, "own: train has class -1 in y"),
-        ({"test": [0]}, "own: test has 3 rows in x and 1 in y"),
-    ],
-)
-def test_parts_that_do_not_belong_together_are_refused_by_name(change, message):
-    parts = {part: np.array(change.get(part, [0, 1, 1])) for part in PARTS}
-    parts = {part: data.Part(np.zeros(3 if "3 rows" in message else len(y)), y) for part, y in parts.items()}
-    with pytest.raises(data.DataError, match=message):
+def test_rows_without_labels_are_refused_by_name():
+    parts = {part: data.Part(np.zeros(3), np.array([0] if part == "test" else [0, 1, 1])) for part in PARTS}
+    with pytest.raises(data.DataError, match="own: test has 3 rows in x and 1 in y"):
         data.Dataset("own", **parts, class_names=["ant", "bee", "wasp"], source="here")
