@@ -19,7 +19,6 @@ from pathlib import Path
 
 from ..paths import ROOT
 from ..session import version
-from .chapters import chapters, there
 
 PYTHON_FROM, PYTHON_BELOW = (3, 11), (3, 14)  # as in pyproject.toml, which an older Python could not read
 DISK_NEEDED = 1.0  # GB, for data and cached features
@@ -31,6 +30,15 @@ assert float(tf.reduce_sum(tf.ones((2, 3)) @ tf.ones((3, 2)))) == 12.0 == float(
 # The pip that belongs to this Python, which need not be the first one on the path.
 PIP = f'"{sys.executable}" -m pip' if " " in sys.executable else f"{sys.executable} -m pip"
 CLONE = "run this in a clone of the repository"
+MEMORY_NEEDED = 5.0  # GB, for the full profile of the largest chapter
+# What requirements.txt does not ask for on every machine: what is missing without it, and the mend.
+EXTRAS = {
+    "tensorflow-text": (
+        "chapters 10, 11 cannot run to the end",
+        "it does not exist for Windows; Colab and WSL have it",
+    ),
+    "dask": ("chapter 16 leaves out what needs it", f'in a clone: {PIP} install -e ".[scale]"'),
+}
 RUNS_NOTEBOOKS = {"jupyterlab", "ipykernel", "ipython", "jupyter-client"}
 
 
@@ -77,10 +85,7 @@ def report():
         print(check, flush=True)
         failed += check.status == "fail"
     if not failed:
-        listed = chapters(ROOT / "notebooks")
-        left = [chapter.number for chapter in listed if not chapter.missing()]
-        only = "" if len(left) == len(listed) else f" for {len(left)} of {len(listed)} chapters"
-        print(f"\nReady{only}. Next: python -m kpretrain run{only and ' --only ' + ','.join(left)}")
+        print("\nReady. Next: python -m kpretrain run")
         return 0
     print(f"\nNot ready: {failed} to mend.")
     if (requirements := ROOT / "requirements.txt").is_file():
@@ -162,7 +167,7 @@ def checks(smoke=True):
     yield from _cache()
     notebooks = list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     yield _judged(notebooks, f"{len(notebooks) or 'no'} notebooks in {ROOT / 'notebooks'}", CLONE)
-    yield from _chapters()
+    yield from _extras()
     yield from _data()
     if smoke:
         yield _smoke_test()
@@ -222,8 +227,7 @@ def _processor():
 
 def _memory():
     """Look at this machine's memory, or at the container's limit where that is lower."""
-    listed = chapters(ROOT / "notebooks")
-    needs = f"the full profile took up to {max([one.memory for one in listed], default=0.0):g} GB"
+    needs = f"the full profile takes up to {MEMORY_NEEDED:g} GB"
     try:
         import psutil
     except ImportError:
@@ -231,29 +235,14 @@ def _memory():
     memory, limit = psutil.virtual_memory().total, Path("/sys/fs/cgroup/memory.max")
     limit = limit.read_text(encoding="utf8").strip() if limit.is_file() else "max"
     memory = min(memory, int(limit)) if limit.isdecimal() else memory
-    large = [one.number for one in listed if one.memory * 1e9 > memory]
-    mend = f"stay with the fast profile in {_named(large)}, and close other programs"
-    return _judged(not large, f"{memory / 1e9:.1f} GB of memory ({needs})", mend, "note")
+    mend = "stay with the fast profile in the larger chapters, and close other programs"
+    return _judged(memory >= MEMORY_NEEDED * 1e9, f"{memory / 1e9:.1f} GB of memory ({needs})", mend, "note")
 
 
-def _chapters():
-    """Say which chapters do not run here, or leave something out, and for want of what: a line for each package."""
-    listed = chapters(ROOT / "notebooks")
-    for module in sorted({name for one in listed for name in one.missing()}):
-        lacking = [one.number for one in listed if module in one.missing()]
-        if len(lacking) < len(listed):  # or a line above has said that the course cannot run without it
-            windows = module == "tensorflow_text" and platform.system() == "Windows"
-            mend = "it does not exist for Windows; Colab and WSL have it" if windows else ""
-            yield Check("note", f"{_named(lacking)} cannot run to the end: {module} is not installed", mend)
-    for module in sorted({name for one in listed for name in one.optional if not there(name)}):
-        leaving = [one.number for one in listed if module in one.optional]
-        text = f"{_named(leaving)} leaves out what needs {module}, which is not installed"
-        yield Check("note", text, f'in a clone: {PIP} install -e ".[scale]"')
-
-
-def _named(numbers):
-    """Return "chapter 16", or "chapters 10, 11"."""
-    return f"chapter{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+def _extras():
+    for name, (what, mend) in EXTRAS.items():
+        if version(name, None) is None:
+            yield Check("note", f"{what}: {name} is not installed", mend)
 
 
 def nearest(folder):
