@@ -30,14 +30,6 @@ def draws(*seeds, c=1.0, python="3.11.7"):
     return Comparison(table, {"bayes": ["linear"]}, 200, facts)
 
 
-def scores(seed, **facts):
-    """A record as `kp.results.save` writes it."""
-    facts = {"name": "99_demo", "title": "A demonstration", "unit": "%", "settings": {}, "profile": "fast"} | facts
-    facts |= {"python": f"3.1{1 + seed % 3}", "machine": f"machine {seed}", "keras": "3", "backend": "tensorflow"}
-    facts |= {"data": {}, "date": "2026-01-01", "seed": seed, "seconds": 1.0, "peak_memory_gb": None}
-    return json.dumps(facts | {"scores": [{"arm": "tuned", "score": 80.0 + seed}]})
-
-
 def test_a_class_becomes_one_curve_and_a_calibration(tmp_path, capsys):
     folder, bets = tmp_path / "handed in", [(0, 5), (4, 6), (6, 9), (5, 5)]
     for seed, (low, high) in enumerate(bets):  # every student's files have the same names
@@ -84,23 +76,6 @@ def test_another_setting_is_a_curve_of_its_own_and_the_page_says_which(tmp_path,
         "A curve of its own: The records cannot be pooled: arm 'linear': C is 1.0 in the first curve and 2.0 in this"
         in page
     )
-
-
-def test_records_of_notebooks_are_pooled_over_machines(tmp_path, capsys):
-    for seed in (0, 1, 2):
-        (tmp_path / f"{seed}.json").write_text(scores(seed))
-    (tmp_path / "again.json").write_text(scores(2))
-    (tmp_path / "other.json").write_text(scores(5, title="Another"))
-    assert main(["pool", str(tmp_path), "--out", str(tmp_path / "page")]) == 0
-    out = capsys.readouterr().out
-    assert "A demonstration: 3 records" in out and "Another: 1 record" in out
-    assert "- again.json: 99_demo: the seeds [0, 1, 2, 2] repeat" in out
-    record = json.loads((tmp_path / "page" / "pool.json").read_text())["records"][0]
-    assert record["machine"] == "machine 0; machine 1; machine 2"
-    assert [row["score"] for row in record["scores"]] == [80.0, 81.0, 82.0]
-    (tmp_path / "pooled.json").write_text(json.dumps(record))
-    assert main(["pool", str(tmp_path), "--out", str(tmp_path / "page")]) == 0
-    assert "- pooled.json: the record is pooled already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("body", ["[1]", "3", "{}", '{"scores": 3}', '{"kind": "comparison", "scores": []}', "\xff"])

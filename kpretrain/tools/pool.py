@@ -7,21 +7,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import results
 from ..check.bets import bets_table, read_bets
 from ..comparison import Comparison
 from ..words import as_markdown, count, listed
 from . import page
-from .records import merge
 
-# What records of one experiment share. Others become a curve of their own; `merge` may still refuse, and says why.
-_SAME_COMPARISON = (
-    "against",
-    "test_rows",
-    "settings",
-    "versions",
-)  # settings hold a key of the rows, wherever they lie
-_SAME_SCORES = ("name", "title", "unit", "settings", "profile", "keras", "backend", "data")
+# What records of one experiment share: settings hold a key of the rows, wherever they lie. Others become a curve of
+# their own; `merge` may still refuse, and says why.
+_SAME = ("against", "test_rows", "settings", "versions")
 _COMMAND = "python -m kpretrain pool"
 
 
@@ -31,8 +24,8 @@ def pool(paths, out="class"):
     Parameters
     ----------
     paths : sequence of path
-        JSON files, and folders whose JSON files are all taken: records, as `Comparison.save` and `kp.results.save`
-        write them, and files of bets. Records of one experiment become one curve. What cannot be used or does not fit,
+        JSON files, and folders whose JSON files are all taken: records, as `Comparison.save` writes
+        them, and files of bets. Records of one experiment become one curve. What cannot be used or does not fit,
         such as a second record with the same seed, is named and left out.
     out : path
         The folder for the page. What it holds already is not read.
@@ -71,10 +64,7 @@ def pool(paths, out="class"):
     if left:
         lines = "\n".join(f"- {name}: {why}" for name, why in left.items())
         cards.append({"title": "Left out", "note": count(len(left), "file"), "markdown": lines})
-    records = [
-        content.record(name="class", command=_COMMAND) if isinstance(content, Comparison) else content
-        for content, _ in pooled
-    ]
+    records = [content.record(name="class", command=_COMMAND) for content, _ in pooled]
     summary = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
     out.mkdir(parents=True, exist_ok=True)
     cards = [card | {"id": f"part-{number}", "heading": ""} for number, card in enumerate(cards)]
@@ -97,50 +87,31 @@ def _files(paths, out):
 
 
 def _read(path):
-    """What a file holds: (what it must share with others, a Comparison or a record), or (None, a table of bets)."""
+    """What a file holds: (what it must share with others, a Comparison), or (None, a table of bets)."""
     content = json.loads(path.read_text(encoding="utf8"))
     if not isinstance(content, dict) or "scores" not in content:
         if (bets := bets_table(read_bets(path))).empty:
             raise ValueError("it is empty.")
         return None, bets.reset_index()
-    if content.get("kind") == "comparison":
-        shared, record = _SAME_COMPARISON, Comparison.load(path)
-    elif "seed" not in content:
-        raise ValueError("the record is pooled already; those of single runs are needed.")
-    else:
-        shared, record = _SAME_SCORES, content
-        results.table(merge([content], ""))  # or it is damaged
-    return json.dumps([content.get(key) for key in shared], sort_keys=True), record
+    return json.dumps([content.get(key) for key in _SAME], sort_keys=True), Comparison.load(path)
 
 
 def _pool(group, left):
-    """Pool what records hold (name -> Comparison or record) one by one: (the pooled one, how many are in it)."""
+    """Pool comparisons (by name) one by one: (the pooled one, how many are in it)."""
     taken, merged = [], None
     for name, record in group.items():
         try:
-            merged = _merge([*taken, record])
+            merged = Comparison.merge(*taken, record)
             taken.append(record)
         except ValueError as error:
             left[name] = str(error)
     return merged, len(taken)
 
 
-def _merge(records):
-    if isinstance(records[0], Comparison):
-        return records[0].merge(*records[1:])
-    # A class has several machines, as `Comparison.merge` allows, too.
-    mixed = {key: "; ".join(sorted({record[key] for record in records})) for key in ("python", "machine")}
-    return merge([record | mixed for record in records], _COMMAND)
-
-
 def _curves(pooled):
     """A card for each experiment. One that differs in its settings only from an earlier one says in which."""
     cards, first = [], {}
     for record, files in pooled:
-        if not isinstance(record, Comparison):
-            table = as_markdown(results.table(record).reset_index())
-            cards.append({"title": record["title"], "note": count(files, "record"), "markdown": table})
-            continue
         data, draws = ", ".join(record.facts.get("data", ["data"])), record.table()["seed"].nunique()
         lines = record.verdict().splitlines()
         if data in first:
