@@ -3,13 +3,12 @@
 import _thread
 import argparse
 import contextlib
+import importlib
 import signal
 import sys
 import threading
-import warnings
 from functools import partial
 
-from ..paths import clone
 from ..session import reuse_memory
 
 
@@ -35,14 +34,16 @@ def main(arguments=None):
     _write_what_can_be()
     parser = _parser()
     options = vars(parser.parse_args(arguments))
-    command = options.pop("command", None)
     reuse_memory()
-    if command is None:
+    if "call" not in options:
         parser.print_help()
         return 0
+    module, function = options.pop("call").split(".")
     try:
         with _interrupts_heeded():
-            return command(**options)
+            # imported only now: the others must work where a package that this command needs is missing
+            code = getattr(importlib.import_module(f".{module}", __package__), function)(**options)
+            return code if isinstance(code, int) else 0  # what else it returns is for callers in Python
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "kpretrain":
             raise
@@ -98,100 +99,6 @@ def _mend(message):
     return 2
 
 
-# A command imports what it needs: it must start, and name what is missing, where packages are missing.
-
-
-def _run(**options):
-    from .run import exit_code, run
-
-    if options["in_place"] and options["notebooks"] is None:
-        clone("run --in-place")
-    return exit_code(run(**options))
-
-
-def _doctor(install):
-    from . import doctor
-
-    return doctor.install() if install else doctor.report()
-
-
-def _compare(**options):
-    from . import own
-
-    # scikit-learn takes a few rows of very many classes for a regression, and says so in each fit
-    warnings.filterwarnings("ignore", "The number of unique classes is greater")
-    own.run(**options)
-    return 0
-
-
-def _choose(**options):
-    from . import choose
-
-    choose.run(**options)
-    return 0
-
-
-def _ship(**options):
-    from . import ship
-
-    print(f"{ship.table(ship.ship(**options))}\n{ship.cpu()}; one thread. All of it lies in {options['out']}.")
-    return 0
-
-
-def _copy(folder):
-    from . import copy
-
-    copy.copy(folder)
-    return 0
-
-
-def _pack(out, data):
-    from . import pack
-
-    pack.pack(out, data.split(",") if data else ())
-    return 0
-
-
-def _pool(**options):
-    from . import pool
-
-    pool.pool(**options)
-    return 0
-
-
-def _record(**options):
-    clone("record")
-    from .records import record
-
-    return record(**options)
-
-
-def _results(write):
-    if write:
-        clone("results --write")
-    from . import readme
-
-    return readme.main(write=write)
-
-
-def _links(write):
-    clone("links")
-    from . import links, translations
-
-    changed = links.update(write=write)
-    times, stale = translations.update(write=write)
-    for name in changed:
-        print(f"{name}: {'mended' if write else 'another address than in pyproject.toml'}")
-    for name in times:
-        print(f"{name}: {'mended' if write else 'other times than in the English table'}")
-    print(*stale, sep="\n", end="\n" * bool(stale))
-    if not changed and not times and not stale:
-        print("All links agree with pyproject.toml, and the translations with the English.")
-    elif (changed or times) and not write:
-        print("python -m kpretrain links --write mends the addresses and times.")
-    return int(bool(stale or ((changed or times) and not write)))
-
-
 def _numbers(text, least=0):
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and len(word) < 10 and int(word) >= least for word in words) or len(
@@ -218,10 +125,10 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m kpretrain", description="A Keras 3 course on pretraining.")
     commands = parser.add_subparsers(title="commands", metavar="command")
 
-    def add(command, help, description):
-        """Add the command that a function `_name` is; return what adds an option to it."""
-        one = commands.add_parser(command.__name__[1:], help=help, description=description)
-        one.set_defaults(command=command)
+    def add(name, call, help, description):
+        """Add a command that calls a function in one of the files beside this one; return what adds an option to it."""
+        one = commands.add_parser(name, help=help, description=description)
+        one.set_defaults(call=call)
         return one.add_argument
 
     def add_running(option, profile):
@@ -241,7 +148,8 @@ def _parser():
         option("--encoding", metavar="NAME", help="of the table's text, such as latin-1 (default: utf-8)")
 
     option = add(
-        _run,
+        "run",
+        "run.main",
         "execute the notebooks and write one page with what they found",
         "Execute the numbered notebooks in order, each from a fresh kernel. A failing notebook does not stop the "
         "others. Ctrl-C stops cleanly and keeps what is done. Exit code: 0 all passed, 1 one failed, 2 a mistake in "
@@ -256,7 +164,8 @@ def _parser():
     option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the course's own)")
 
     option = add(
-        _doctor,
+        "doctor",
+        "doctor.main",
         "tell whether this machine is ready, package by package",
         "Check packages, memory, disk, data and that TensorFlow works. Exit code 1 if one needs mending.",
     )
@@ -264,7 +173,8 @@ def _parser():
     option("--install", action="store_true", help=text)
 
     option = add(
-        _compare,
+        "compare",
+        "own.run",
         "does pretraining help on your own images or texts?",
         "Compare frozen and fine-tuned pretrained networks with training from scratch and a plain baseline on your own "
         "data, print one plain answer, and write DIR/index.html and DIR/comparison.json. What is run follows from the "
@@ -287,7 +197,8 @@ def _parser():
     option("--tune", action="store_true", help=text)
 
     option = add(
-        _choose,
+        "choose",
+        "choose.run",
         "which backbone for your own images or texts?",
         "Rank the backbones that are on this machine by scores of their frozen features on your labelled training "
         "rows: nearest neighbour, LogME, H-score and a cross-validated linear probe. Nothing is trained or downloaded, "
@@ -297,7 +208,8 @@ def _parser():
     option("--rows", type=_positive, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
 
     option = add(
-        _ship,
+        "ship",
+        "ship.ship",
         "make of a .keras file a folder that runs without Keras",
         "Write a classifier as ONNX and LiteRT, in float and in int8, measure each in a process of its own, and write "
         "DIR with the files, a ledger of bytes, milliseconds and agreement, a small HTTP service and its Dockerfile.",
@@ -310,7 +222,8 @@ def _parser():
     option("--out", default="shipped", metavar="DIR", help="the folder (default: shipped)")
 
     option = add(
-        _copy,
+        "copy",
+        "copy.copy",
         "copy the notebooks into a folder of your own",
         "Copy the notebooks, their solutions and the map of the course into DIR, to run and change them there. A file "
         "that is there already and differs stays as it is, and is named: to have the course's, move yours away first.",
@@ -318,17 +231,19 @@ def _parser():
     option("folder", metavar="DIR", help="the folder; it is made where it is missing")
 
     option = add(
-        _pack,
+        "pack",
+        "pack.pack",
         "make a folder that brings the course to machines without a network",
         "Write DIR with the course, the wheels of all packages that it needs, and a script that sets it up and opens "
         "it. It is for machines of this kind with this Python, and holds about 1 GB.",
     )
     option("--out", default="course-pack", metavar="DIR", help="a new folder (default: course-pack)")
     text = "data sets that go along; without, the embedded ones serve"
-    option("--data", metavar="mnist,hymenoptera", help=text)
+    option("--data", type=lambda names: names.split(","), default=(), metavar="mnist,hymenoptera", help=text)
 
     option = add(
-        _pool,
+        "pool",
+        "pool.pool",
         "pool what a class has handed in: its records and its bets",
         "Pool the records of a class, each of draws of its own, into one curve for each experiment, tell how often the "
         "bets held, and write DIR/index.html and DIR/pool.json. A file that cannot be used is named and left out.",
@@ -337,7 +252,8 @@ def _parser():
     option("--out", default="class", metavar="DIR", help="the page's folder (default: class)")
 
     option = add(
-        _record,
+        "record",
+        "records.record",
         "run notebooks under several seeds and store their scores in data/results",
         "Run the named notebooks once for each seed, and pool what they measured into data/results/NAME.json. Nothing "
         "is stored if a run fails.",
@@ -346,11 +262,13 @@ def _parser():
     option("--seeds", type=_numbers, default=[0], metavar="0,1,2", help="one run for each seed (default: 0)")
     add_running(option, "full")
 
-    option = add(_results, "show the stored results as a table", "Show the stored run records as a table.")
+    text = "show the stored results as a table"
+    option = add("results", "readme.main", text, "Show the stored run records as a table.")
     option("--write", action="store_true", help="render the README's tables from the records")
 
     option = add(
-        _links,
+        "links",
+        "links.main",
         "check that badges and set-up cells use pyproject.toml's address",
         "Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml, and list the "
         "sections of the translations whose English has changed. "

@@ -72,6 +72,11 @@ class Check:
         return line + "".join(f"\n       {part}" for part in self.mend.splitlines())
 
 
+def main(install=False):
+    """Install what is missing, or print every check; return the exit code."""
+    return install_missing() if install else report()
+
+
 def report():
     """Print every check as it is made.
 
@@ -93,7 +98,7 @@ def report():
     return 1
 
 
-def install():
+def install_missing():
     """Install the packages that are missing or too old, and nothing else: what the first cell does in Colab.
 
     A TensorFlow that will do stays as it is, since Colab's own is built for its accelerators. What runs the notebook
@@ -106,7 +111,7 @@ def install():
 
     Examples
     --------
-    >>> install()  # doctest: +SKIP
+    >>> install_missing()  # doctest: +SKIP
     Installing keras-nlp>=0.32, numpy>=2.1 in place of 2.0.2: one to five minutes.
     Done in 50 s: 5 packages are new. Replaced: numpy 2.0.2 by 2.4.6.
     0

@@ -5,7 +5,8 @@ import re
 import tomllib
 from pathlib import Path
 
-from ..paths import ROOT
+from ..paths import ROOT, clone
+from . import translations
 
 _COLAB = "https://colab.research.google.com/github/"
 _COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/")
@@ -46,6 +47,23 @@ import kpretrain as kp
 # For the full profile, which takes minutes instead of seconds, take the # off the next line.
 # %env KPRETRAIN_PROFILE=full
 SEED = kp.setup(seed=0)"""
+
+
+def main(write=False):
+    """Check, or mend, what follows from pyproject.toml and from the English texts; return the exit code."""
+    clone("links")
+    changed = update(write=write)
+    times, stale = translations.update(write=write)
+    for name in changed:
+        print(f"{name}: {'mended' if write else 'another address than in pyproject.toml'}")
+    for name in times:
+        print(f"{name}: {'mended' if write else 'other times than in the English table'}")
+    print(*stale, sep="\n", end="\n" * bool(stale))
+    if not changed and not times and not stale:
+        print("All links agree with pyproject.toml, and the translations with the English.")
+    elif (changed or times) and not write:
+        print("python -m kpretrain links --write mends the addresses and times.")
+    return int(bool(stale or ((changed or times) and not write)))
 
 
 def update(write=False, root=None):

@@ -1,6 +1,7 @@
 """Your own data, one call: a folder of images or a table of texts in, draws while there is time, an answer out."""
 
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def run(
     KeyboardInterrupt
         After Ctrl-C; the page of the whole draws is written before.
     """
+    # scikit-learn takes a few rows of very many classes for a regression, and says so in each fit
+    warnings.filterwarnings("ignore", "The number of unique classes is greater")
     started, path, out = time.perf_counter(), Path(path), Path(out)
     must_write("--out", out)
     must_write("$KPRETRAIN_CACHE, the cache folder", files.cache_folder())

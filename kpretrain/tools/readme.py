@@ -7,7 +7,7 @@ import pandas as pd
 
 from .. import results, words
 from ..comparison import Comparison
-from ..paths import ROOT
+from ..paths import ROOT, clone
 from . import hero
 
 PICTURE = results.FOLDER / "hero.png"
@@ -142,6 +142,8 @@ def main(write=False):
     ...
     0
     """
+    if write:
+        clone("results --write")
     print(markdown() or "No stored results yet.")
     if write:
         written = pages()

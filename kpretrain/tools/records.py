@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import results
 from ..comparison import Comparison
-from ..paths import ROOT
+from ..paths import ROOT, clone
 from .report import write
 from .run import CourseError, exit_code, find, run
 
@@ -64,6 +64,7 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     ValueError
         If the runs differ in anything but their seed.
     """
+    clone("record")
     for path in find(None, only):
         number = path.stem[:2]
         command = f"python -m kpretrain record {number} --seeds {','.join(map(str, seeds))}"

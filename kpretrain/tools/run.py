@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert.filters import strip_ansi
 from PIL import Image
 
-from ..paths import ROOT
+from ..paths import ROOT, clone
 from .progress import Progress
 from .report import (
     Result,
@@ -127,6 +127,13 @@ def run(
     print(closing_table(results))
     print(f"\nThe page: {index}")
     return results
+
+
+def main(**options):
+    """Run the notebooks, and return the exit code."""
+    if options["in_place"] and options["notebooks"] is None:
+        clone("run --in-place")
+    return exit_code(run(**options))
 
 
 def exit_code(results):

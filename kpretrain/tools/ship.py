@@ -334,6 +334,7 @@ def ship(model, out="shipped", calibrate=None, rows=None):
         row["remark"] = f"slower than {whole['file']}: {', '.join(slower)}" if slower else ""
         ledger.append(row)
     _write(network, out, ledger)
+    print(f"{table(ledger)}\n{cpu()}; one thread. All of it lies in {out}.")
     return ledger
 
 
