@@ -160,7 +160,7 @@ def _parser():
     text = "limit for one cell, 0 for none (default: 1800)"
     option("--timeout", type=_seconds, default=1800, metavar="SECONDS", help=text)
     text = "notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)"
-    option("--jobs", type=int, default=1, metavar="N", help=text)
+    option("--jobs", type=_positive, default=1, metavar="N", help=text)
     option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the course's own)")
 
     option = add(

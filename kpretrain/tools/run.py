@@ -34,8 +34,6 @@ from .report import (
     write_index,
 )
 
-PROFILES = ("fast", "full")
-
 # nbclient logs a line for a dead kernel and for a time-out; the summary says both better.
 _LOG = logging.Logger("nbclient", level=logging.CRITICAL + 1)
 
@@ -89,13 +87,8 @@ def run(
     Raises
     ------
     CourseError
-        If the folder, a number or the profile does not exist, or `jobs` is below 1.
+        If the folder or a number does not exist.
     """
-    if jobs < 1:
-        raise CourseError(f"--jobs is {jobs}; at least one notebook runs at a time.")
-    if profile not in PROFILES:
-        raise CourseError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
-    _refuse_running_loop()
     paths = find(notebooks, only)
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -151,14 +144,6 @@ def exit_code(results):
 
 
 # Find and plan
-
-
-def _refuse_running_loop():
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise CourseError("The course can't be run from inside a notebook. In a terminal: python -m kpretrain run")
 
 
 def find(folder, only):

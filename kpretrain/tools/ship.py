@@ -17,8 +17,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..session import quiet
+from ..words import as_markdown
 from . import measure as measuring
 from . import rows as given
 from .doctor import must_write
@@ -82,9 +84,7 @@ def size(path):
     5
     """
     path = Path(path)
-    total = (
-        sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else path.stat().st_size
-    )
+    total = sum(one.stat().st_size for one in (path, *path.rglob("*")) if one.is_file())
     if not total:
         raise ValueError(f"{path} has 0 bytes: nothing was written.")
     return total
@@ -217,11 +217,6 @@ def to_int8(source, path, calibrate=None, operations=("Conv", "Gather", "Gemm", 
         Which ONNX operations are quantised after a calibration; None is all that ONNX Runtime knows. Attention then
         breaks: to hide padding it adds -2e38 to its scores, and one scale for that range makes all others zero.
 
-    Returns
-    -------
-    int
-        How many arrays of weights are int8 now.
-
     Raises
     ------
     ValueError
@@ -250,14 +245,8 @@ def to_int8(source, path, calibrate=None, operations=("Conv", "Gather", "Gemm", 
         else:
             only = None if operations is None else list(operations)
             quantization.quantize_static(str(source), str(path), Rows(), per_channel=True, op_types_to_quantize=only)
-    kinds = onnx.TensorProto.INT8, onnx.TensorProto.UINT8
-    weights = [
-        one for one in onnx.load(str(path)).graph.initializer if one.data_type in kinds and np.prod(one.dims) > 1
-    ]
-    whole = [one for one in weights if "zero_point" not in one.name]
-    if not whole:
+    if not any("QuantizeLinear" in node.op_type for node in onnx.load(str(path)).graph.node):
         raise ValueError(f"{path}: nothing was quantised.")
-    return len(whole)
 
 
 def ship(model, out="shipped", calibrate=None, rows=None):
@@ -345,16 +334,14 @@ def table(ledger):
     --------
     >>> print(table([{"file": "a.onnx", "bytes": 1200, "p50_ms_1": 0.5}]))
     | file | bytes | p50_ms_1 |
-    |---|---|---|
+    | --- | --- | --- |
     | a.onnx | 1,200 | 0.50 |
     """
-    columns = {name: form for name, form in COLUMNS.items() if any(row.get(name) not in (None, "") for row in ledger)}
-    lines = [columns, ["---"] * len(columns)]
-    for row in ledger:
-        lines.append(["" if row.get(name) is None else form.format(row[name]) for name, form in columns.items()])
-    return (
-        "\n".join(["| " + " | ".join(line) + " |" for line in lines]).replace("| --- ", "|---").replace("--- |", "---|")
-    )
+    rows = [
+        {name: form.format(row[name]) for name, form in COLUMNS.items() if row.get(name) not in (None, "")}
+        for row in ledger
+    ]
+    return as_markdown(pd.DataFrame(rows, columns=list(COLUMNS)).dropna(axis="columns", how="all").fillna(""))
 
 
 def _loaded(path):
