@@ -510,11 +510,9 @@ def test_an_unknown_encoder_lists_those_at_hand(monkeypatch):
 
 
 def test_out_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
-    (tmp_path / "report" / "index.html").mkdir(parents=True)
     (tmp_path / "file").touch()
-    for out in ("file", "report"):
-        assert main(["compare", "never read.csv", "--out", str(tmp_path / out)]) == 2
-        assert re.search(f"--out .*{out} cannot be written .*Name another folder", capsys.readouterr().err)
+    assert main(["compare", "never read.csv", "--out", str(tmp_path / "file")]) == 2
+    assert re.search("--out .*file cannot be written .*Name another folder", capsys.readouterr().err)
     assert main(["ship", "never read.keras", "--out", str(tmp_path / "file")]) == 2
     assert "file cannot be written" in capsys.readouterr().err
 

@@ -42,7 +42,7 @@ def test_what_its_reader_changed_stays_and_is_named(tmp_path, capsys):
 def test_a_file_is_no_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["copy", str(tmp_path / "file")]) == 2
-    assert "is a file. Name a folder" in capsys.readouterr().err
+    assert "File exists" in (told := capsys.readouterr().err) and told.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["solutions", "00_start_here.ipynb"])

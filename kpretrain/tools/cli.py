@@ -99,26 +99,19 @@ def _mend(message):
     return 2
 
 
-def _numbers(text, least=0):
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and len(word) < 10 and int(word) >= least for word in words) or len(
-        set(map(int, words))
-    ) < len(words):
-        raise argparse.ArgumentTypeError(f"{text[:60]!r} must be different whole numbers from {least}, such as 5,10,50")
-    return [int(word) for word in words]
-
-
-def _positive(text):
-    if not (text.isdecimal() and len(text) < 10 and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} must be a whole number, 1 or more")
-    return int(text)
-
-
-def _seconds(text):
+def _number(text, kind=int, least=1):
     with contextlib.suppress(ValueError):
-        if (value := float(text)) >= 0:
+        if (value := kind(text)) >= least:
             return value
-    raise argparse.ArgumentTypeError(f"{text[:20]!r} must be a number, 0 (no limit) or more")
+    raise argparse.ArgumentTypeError(f"{text[:20]!r} must be a {'whole ' * (kind is int)}number, {least} or more")
+
+
+def _numbers(text, least=0):
+    with contextlib.suppress(ValueError):
+        numbers = [int(word) for word in text.split(",")]
+        if min(numbers) >= least and len(set(numbers)) == len(numbers):
+            return numbers
+    raise argparse.ArgumentTypeError(f"{text[:60]!r} must be different whole numbers from {least}, such as 5,10,50")
 
 
 def _parser():
@@ -158,9 +151,9 @@ def _parser():
     add_running(option, "fast")
     option("--only", metavar="03,07", help="run these notebooks only, by number")
     text = "limit for one cell, 0 for none (default: 1800)"
-    option("--timeout", type=_seconds, default=1800, metavar="SECONDS", help=text)
+    option("--timeout", type=partial(_number, kind=float, least=0), default=1800, metavar="SECONDS", help=text)
     text = "notebooks at a time; 2 is quicker in all on two cores, and each takes longer (default: 1)"
-    option("--jobs", type=_positive, default=1, metavar="N", help=text)
+    option("--jobs", type=_number, default=1, metavar="N", help=text)
     option("--notebooks", metavar="DIR", help="folder with NN_*.ipynb (default: the course's own)")
 
     option = add(
@@ -187,12 +180,12 @@ def _parser():
     text = "a preset's name or folder (default: resnet_18_imagenet or all_minilm_l6_v2_en, or else the course's own)"
     option("--encoder", metavar="NAME", help=text)
     option("--out", default="comparison", metavar="DIR", help="the report's folder (default: comparison)")
-    option("--seeds", type=_positive, default=20, metavar="N", help="the most draws of labels (default: 20)")
+    option("--seeds", type=_number, default=20, metavar="N", help="the most draws of labels (default: 20)")
     text = "labels per class (default: chosen from the data)"
     option("--labels", type=partial(_numbers, least=1), metavar="5,10,50", help=text)
-    option("--updates", type=_positive, default=100, metavar="N", help="updates of trained networks (default: 100)")
+    option("--updates", type=_number, default=100, metavar="N", help="updates of trained networks (default: 100)")
     text = "draws are added until then, three at least; 0 for no limit (default: 10)"
-    option("--minutes", type=_seconds, default=10, metavar="N", help=text)
+    option("--minutes", type=partial(_number, kind=float, least=0), default=10, metavar="N", help=text)
     text = "train large networks too (minutes a fit): fine-tuned, from scratch, and contrastively on texts"
     option("--tune", action="store_true", help=text)
 
@@ -205,7 +198,7 @@ def _parser():
         "and the test rows are not looked at. Exit code: 0, 2 for data that cannot be used, 130 after Ctrl-C.",
     )
     add_data(option)
-    option("--rows", type=_positive, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
+    option("--rows", type=_number, default=500, metavar="N", help="the most labelled rows to look at (default: 500)")
 
     option = add(
         "ship",

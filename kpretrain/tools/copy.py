@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ..files import replacing
 from ..paths import ROOT
 
 
@@ -22,7 +21,7 @@ def copy(folder):
 
     Raises
     ------
-    ValueError
+    OSError
         If `folder` is a file.
 
     Examples
@@ -37,8 +36,6 @@ def copy(folder):
     ['README.md']
     """
     folder, source = Path(folder), ROOT / "notebooks"
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file. Name a folder, or one that is not there yet.")
     copied, edited = 0, []
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = path.relative_to(source)
@@ -47,8 +44,7 @@ def copy(folder):
         target = folder / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as temporary:
-                temporary.write_bytes(path.read_bytes())  # and not its mode, which may be read-only
+            target.write_bytes(path.read_bytes())  # and not its mode, which may be read-only
             copied += 1
         elif target.read_bytes() != path.read_bytes():
             print(f"{target} stays as it is: it is not the course's. For the course's, move it away and copy again.")

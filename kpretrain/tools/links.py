@@ -87,7 +87,7 @@ def update(write=False, root=None):
     Raises
     ------
     ValueError
-        If pyproject.toml is missing or its Repository is no GitHub address.
+        If the Repository is no GitHub address.
 
     Examples
     --------
@@ -149,12 +149,7 @@ def _setup(address):
 
 
 def _repository(pyproject):
-    try:
-        address = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-    except FileNotFoundError:
-        raise ValueError(f"{pyproject} is not there. Run the command in a clone of the repository.") from None
-    except KeyError:
-        raise ValueError(f"{pyproject} has no Repository under [project.urls]; add it.") from None
+    address = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     address = address.rstrip("/").removesuffix(".git")
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
         raise ValueError(f"Repository in {pyproject} is {address!r}; Colab opens https://github.com/OWNER/NAME only.")

@@ -101,9 +101,6 @@ def run(
     started, path, out = time.perf_counter(), Path(path), Path(out)
     must_write("--out", out)
     must_write("$KPRETRAIN_CACHE, the cache folder", files.cache_folder())
-    for page in (out / "index.html", out / "comparison.json"):
-        if page.is_dir():
-            raise OSError(f"--out {out} cannot be written ({page} is a folder). Name another folder.")
     columns_named = {"text": text, "label": label, "group": group, "encoding": encoding}
     columns_named = {name: value for name, value in columns_named.items() if value}
     kind = "images" if path.is_dir() else "texts"

@@ -98,7 +98,7 @@ def merge(records, command):
     Raises
     ------
     ValueError
-        If there are none, if they differ in their settings, versions, machine or data, or if two have the same seed:
+        If they differ in their settings, versions, machine or data, or if two have the same seed:
         a run counted twice makes an interval too narrow.
 
     Examples
@@ -111,8 +111,6 @@ def merge(records, command):
     >>> pooled["seeds"], pooled["seconds"], len(pooled["scores"])
     ([0, 1], [60.0, 60.0], 2)
     """
-    if not records:
-        raise ValueError("There are no records to pool.")
     if records[0].get("kind") == "comparison":
         first, *others = (Comparison.load(record) for record in records)
         return first.merge(*others).record(**{key: records[0][key] for key in ("name", "title")}, command=command)
