@@ -1,7 +1,7 @@
 """How far a run of the notebooks is: a bar over all cells with the time left."""
 
 import asyncio
-import os
+import shutil
 import sys
 import time
 
@@ -23,15 +23,16 @@ class Progress:
         self.number, self.jobs = len(results), min(jobs, len(results))
         self.waiting, self.running = list(results), {}  # path -> (result, when the notebook began)
         self.spent = self.expected = 0.0  # of the notebooks that passed
-        self.bar = None
-        if _terminal_has_room():
-            self.bar = tqdm(
-                desc="starting",
-                total=sum(result.cells for result in results),
-                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
-                dynamic_ncols=True,
-            )
-        else:
+        columns, lines = shutil.get_terminal_size()  # 80 and 24 where a terminal (some containers) does not know it
+        self.bar = tqdm(
+            desc="starting",
+            total=sum(result.cells for result in results),
+            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed} elapsed{postfix}",
+            ncols=columns,
+            nrows=lines,
+            disable=None,  # where there is no terminal
+        )
+        if self.bar.disable:
             several = f"{self.number} notebook{'s' * (self.number > 1)}"
             self._say(f"{several}, about {duration(self.left())} in all")
 
@@ -40,7 +41,7 @@ class Progress:
         self.waiting.remove(result)
         self.running[result.path] = result, time.perf_counter()
         self.show()
-        if self.bar is None:
+        if self.bar.disable:
             self._say(f"{result.name}: started, {result.cells} cells")
 
     def end_notebook(self, result):
@@ -50,7 +51,7 @@ class Progress:
             self.spent += result.seconds
             self.expected += result.expected
         self.show()
-        if self.bar is None:
+        if self.bar.disable:
             said = f"{result.name}: passed" if result.status == "passed" else result.reason()
             ended = self.number - len(self.waiting) - len(self.running)
             left = f", about {duration(self.left())} left" if ended < self.number else ""
@@ -76,13 +77,10 @@ class Progress:
 
     def close(self):
         """Leave the bar as it is."""
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()
 
     def show(self):
         """Bring the bar, where there is one, up to date."""
-        if self.bar is None:
-            return
         running = [result for result, _ in self.running.values()]
         ahead = sum(result.cells for result in self.waiting)
         ahead += sum(result.cells - (result.cell or 1) + 1 for result in running)
@@ -90,11 +88,3 @@ class Progress:
         self.bar.n = self.bar.total - ahead
         self.bar.set_description_str("; ".join(where), refresh=False)
         self.bar.set_postfix_str(f"about {duration(self.left())} left", refresh=True)
-
-
-def _terminal_has_room():
-    """Tell whether stderr is a terminal; one that does not know its size (some containers) shows no bar."""
-    try:
-        return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
-    except (OSError, ValueError):
-        return False
