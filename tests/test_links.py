@@ -20,40 +20,31 @@ def clone(tmp_path):
         cells = [
             v4.new_markdown_cell(f"# Title\n{badge}({colab}/{target}.ipynb)", id="a", metadata={"tags": ["header"]}),
             v4.new_code_cell(f'REPOSITORY = "{old}"', id="b", metadata={"tags": ["setup"]}, outputs=ran),
-            v4.new_markdown_cell(f"[the first one]({colab}/00_a.ipynb), https://github.com/other/work", id="c"),
-            v4.new_code_cell(f"!git clone {old}", id="d"),
         ]
         (tmp_path / "notebooks").mkdir(exist_ok=True)
         nbformat.write(v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
-    readme = f"{badge}({colab}/01_copied.ipynb)\n`git clone {old}.git && cd kpretrain`\ngit clone --depth 1 {old}\n"
-    (tmp_path / "README.md").write_text(readme)
     return tmp_path
 
 
 def test_links_are_found_and_mended(clone, monkeypatch, capsys):
     monkeypatch.setattr(links, "ROOT", clone)
     monkeypatch.setattr(translations, "ROOT", clone)
-    files = ["notebooks/00_a.ipynb", "notebooks/01_copied.ipynb", "README.md"]
-    before = (clone / "README.md").read_text()
+    files = ["notebooks/00_a.ipynb", "notebooks/01_copied.ipynb"]
+    before = (clone / files[1]).read_text()
     assert links.update() == files
     assert main(["links"]) == 1
     assert "notebooks/01_copied.ipynb" in (told := capsys.readouterr().out)
     assert "links --write" in told
-    assert (clone / "README.md").read_text() == before
+    assert (clone / files[1]).read_text() == before
     assert main(["links", "--write"]) == 0
     assert links.update() == []
     assert main(["links"]) == 0
-    texts = {name: (clone / name).read_text() for name in files}
-    assert texts["README.md"] == before.replace("OWNER", "jane")
     copied = nbformat.read(clone / files[1], as_version=4)
     assert "/jane/kpretrain/blob/main/notebooks/01_copied.ipynb)" in copied.cells[0].source
     source = 'SOURCE = os.environ.get("KPRETRAIN_SOURCE", "https://github.com/jane/kpretrain/archive/HEAD.zip")'
     assert source in copied.cells[1].source and "settled" not in copied.cells[1].source
     assert "OWNER" in copied.cells[1].outputs[0].text  # an output tells what ran
-    assert "/jane/kpretrain/blob/main/notebooks/00_a.ipynb" in copied.cells[2].source
-    assert "https://github.com/other/work" in copied.cells[2].source
-    assert copied.cells[3].source == "!git clone https://github.com/jane/kpretrain"
-    assert texts[files[1]].count("OWNER") == 1
+    assert (clone / files[1]).read_text().count("OWNER") == 1
 
 
 def test_without_an_address_badges_and_cells_say_so_and_one_brings_them_back(clone):
@@ -62,7 +53,7 @@ def test_without_an_address_badges_and_cells_say_so_and_one_brings_them_back(clo
     settled, address = notebook.read_bytes(), project.read_text()
     project.write_text(address.replace("jane", "OWNER"))
     assert "notebooks/00_a.ipynb" in links.update(write=True, root=clone)
-    header, setup, *_ = nbformat.read(notebook, as_version=4).cells
+    header, setup = nbformat.read(notebook, as_version=4).cells
     assert header.source == "# Title\n*Open in Colab: the public address of the course is not settled yet.*"
     assert "not settled yet" in setup.source and "https://" not in setup.source
     assert links.update(root=clone) == []

@@ -263,7 +263,7 @@ def _parser():
         "links",
         "links.main",
         "check that badges and set-up cells use pyproject.toml's address",
-        "Compare the Colab badges, set-up cells and clone commands with Repository in pyproject.toml, and list the "
+        "Compare the Colab badges and set-up cells with Repository in pyproject.toml, and list the "
         "sections of the translations whose English has changed. "
         "Exit code 1 if one disagrees.",
     )

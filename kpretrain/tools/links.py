@@ -9,10 +9,6 @@ from ..paths import ROOT, clone
 from . import translations
 
 _COLAB = "https://colab.research.google.com/github/"
-_COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/")
-_CLONE = re.compile(
-    r"""(\bgit clone (?:-\S+ (?:\d+ )?)*)https://github\.com/[^/\s"'`]+/[^/\s"'`;&]+?(?=(?:\.git)?[\s"'`;&]|\.git$|$)"""
-)
 # Stands where the badge would lead nowhere, as long as pyproject.toml has a placeholder for the owner.
 _UNSETTLED = "*Open in Colab: the public address of the course is not settled yet.*"
 _BADGE = re.compile(rf"\[!\[Open in Colab\]\(\S*colab-badge\.svg\)\]\([^)\s]*\)|{re.escape(_UNSETTLED)}")
@@ -67,7 +63,7 @@ def main(write=False):
 
 
 def update(write=False, root=None):
-    """Hold the Colab badges, set-up cells and clone commands equal to pyproject.toml's Repository.
+    """Hold the Colab badges and set-up cells equal to pyproject.toml's Repository.
 
     As long as its owner is the placeholder OWNER, a line stands in for the badge, and the set-up cell fetches nothing
     but what `$KPRETRAIN_SOURCE` names.
@@ -98,20 +94,15 @@ def update(write=False, root=None):
     address = _repository(root / "pyproject.toml")
     notebooks = [path for path in sorted(root.glob("notebooks/**/*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     changed = []
-    for path in [*notebooks, *root.glob("README.md")]:
+    for path in notebooks:
         old = path.read_bytes().decode("utf-8")
         name = path.relative_to(root).as_posix()
-        new = _in_notebook(old, address, name) if path.suffix == ".ipynb" else _in_text(old, address)
+        new = _in_notebook(old, address, name)
         if new != old:
             changed.append(name)
             if write:
                 path.write_bytes(new.encode("utf-8"))
     return changed
-
-
-def _in_text(text, address):
-    slug = address.removeprefix("https://github.com/")
-    return _CLONE.sub(rf"\g<1>{address}", _COLAB_LINK.sub(f"{_COLAB}{slug}/blob/", text))
 
 
 def _in_notebook(text, address, name):
@@ -121,7 +112,7 @@ def _in_notebook(text, address, name):
         if "setup" in cell["metadata"].get("tags", []):
             new = _setup(address)
         else:
-            new = _BADGE.sub(_badge(address, name), _in_text(old, address))
+            new = _BADGE.sub(_badge(address, name), old)
         if new != old:
             cell["source"], changed = new.splitlines(keepends=True), True
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n" if changed else text  # as Jupyter writes it
