@@ -107,6 +107,8 @@ def cached(path, build, read, write):
             write(built, temporary)
         return read(path)
     except OSError as error:
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            return read(path)  # another process was quicker: Windows replaces no file that somebody has mapped
         print(
             f"{path.parent}: the cache cannot be written ({error.strerror}), so this will be built again next time. "
             "Set KPRETRAIN_CACHE to a folder that can."

@@ -235,7 +235,15 @@ def _written(kind, name, item):
 
 
 def structure(layer):
-    """Return what counts of a layer or model without its weights: configuration, and the code of all layers within."""
+    """Return what counts of a layer or model without its weights: configuration, and the code of all layers within.
+
+    Examples
+    --------
+    >>> import keras
+    >>> one, same, other = (structure(keras.layers.Dense(units)) for units in (3, 3, 4))
+    >>> fingerprint(one) == fingerprint(same) != fingerprint(other)
+    True
+    """
     parts = layer._flatten_layers()
     parts = [*parts, *(operation for part in parts for operation in getattr(part, "operations", ()))]
     return [architecture(layer), [(type(part), _carried(part)) for part in parts]]

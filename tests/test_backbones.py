@@ -64,7 +64,7 @@ def test_a_preset_that_reads_another_size_than_it_makes_is_refused(tmp_path):
         backbones.images(preset(tmp_path / "odd", image_shape=(24, 24, 3)))
 
 
-def test_a_file_is_decoded_once_until_it_changes(tmp_path, decoded, monkeypatch):
+def test_a_file_is_decoded_once_until_it_changes(tmp_path, decoded):
     images = np.random.default_rng(1).integers(0, 256, (3, 20, 20, 3)).astype("uint8")
     paths = files(tmp_path, images)
     first = data.read_images_once(paths, (20, 20))
@@ -79,10 +79,6 @@ def test_a_file_is_decoded_once_until_it_changes(tmp_path, decoded, monkeypatch)
         files(tmp_path, picture)
         os.utime(paths[0], (1, 1))
         np.testing.assert_array_equal(data.read_images_once(paths[:1], (20, 20)), picture)
-    monkeypatch.setattr(image_files, "_MOST_REMEMBERED", 0)
-    for _ in range(2):
-        data.read_images_once(paths, (10, 10))
-    assert len(decoded) == 2 + 6
     with pytest.raises(data.DataError, match=r"gone\.png"):
         data.read_images_once(["gone.png"], (8, 8))
 

@@ -155,7 +155,8 @@ class Tuned(SharedByClones, ClassifierMixin, BaseEstimator):
 
     def predict(self, x):
         """Return the most probable class of each row: raw rows (n, ...) -> labels (n,)."""
-        return self.classes_[self.predict_proba(x).argmax(axis=1)]
+        probabilities = self.predict_proba(x)  # which asks first whether it is fitted
+        return self.classes_[probabilities.argmax(axis=1)]
 
 
 def check_settings(estimator):
