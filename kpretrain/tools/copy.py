@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..files import replacing
 from ..paths import ROOT
 
 
@@ -44,7 +45,8 @@ def copy(folder):
         target = folder / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())  # and not its mode, which may be read-only
+            with replacing(target) as temporary:  # half a file would pass for one that the reader has changed
+                temporary.write_bytes(path.read_bytes())  # and not its mode, which may be read-only
             copied += 1
         elif target.read_bytes() != path.read_bytes():
             print(f"{target} stays as it is: it is not the course's. For the course's, move it away and copy again.")
