@@ -280,23 +280,3 @@ def caption(record):
         f"Stored record: {what}, {minutes:.0f} minutes in all on {record['machine']}, {record['date']}, "
         f"keras {record['keras']} on {record['backend']}{data}. Made again by `{record['command']}`."
     )
-
-
-def show(name, folder=FOLDER):
-    """Print a stored record's caption and return its table, or say that it is not stored yet (and return None).
-
-    Examples
-    --------
-    >>> import kpretrain as kp
-    >>> kp.results.show("02_demo", folder="results")
-    No stored record yet: `python -m kpretrain record 02` makes it.
-    """
-    if os.environ.get("KPRETRAIN_RESULTS"):
-        print("This run makes a record, so the stored one is left aside.")
-        return None
-    if not (Path(folder) / f"{name}.json").is_file():
-        print(f"No stored record yet: `python -m kpretrain record {name[:2]}` makes it.")
-        return None
-    record = load(name, folder)
-    print(caption(record))
-    return table(record)

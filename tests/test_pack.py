@@ -96,7 +96,7 @@ def test_another_python_is_refused_in_one_line(tmp_path):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "dirname").symlink_to(shutil.which("dirname"))
-    (tmp_path / "start.sh").write_text(pack.START_SH)
+    (tmp_path / "start.sh").write_text(pack.filled("start.sh"))
     environment = {"PATH": f"{tmp_path / 'bin'}:{tmp_path}"}
     done = subprocess.run([shutil.which("sh"), tmp_path / "start.sh"], env=environment, capture_output=True, text=True)
     assert done.returncode == 1

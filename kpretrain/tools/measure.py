@@ -42,7 +42,14 @@ def opened(path):
     if kind == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
 
-        return _litert(Interpreter(path, num_threads=1))
+        run = Interpreter(path, num_threads=1).get_signature_runner()
+        kinds = {name: one["dtype"] for name, one in run.get_input_details().items()}
+
+        def predict(rows):  # it brings the inputs to the number of rows by itself
+            (answer,) = run(**{name: pick(rows, name).astype(kind) for name, kind in kinds.items()}).values()
+            return answer
+
+        return predict
     if kind == ".keras":
         import tensorflow as tf
 
@@ -55,24 +62,6 @@ def opened(path):
         alone = len(model.inputs) == 1
         return lambda rows: model.predict_on_batch(next(iter(rows.values())) if alone else rows)
     raise ValueError(f"{path}: a network is a .onnx, .tflite or .keras file.")
-
-
-def _litert(interpreter):
-    inputs, output, shapes = interpreter.get_input_details(), interpreter.get_output_details()[0]["index"], []
-
-    def predict(rows):
-        given = [pick(rows, one["name"]) for one in inputs]
-        if shapes != (now := [array.shape for array in given]):
-            for one, shape in zip(inputs, now, strict=True):
-                interpreter.resize_tensor_input(one["index"], shape)
-            interpreter.allocate_tensors()
-            shapes[:] = now
-        for one, array in zip(inputs, given, strict=True):
-            interpreter.set_tensor(one["index"], array.astype(one["dtype"]))
-        interpreter.invoke()
-        return interpreter.get_tensor(output)
-
-    return predict
 
 
 def pick(rows, name):

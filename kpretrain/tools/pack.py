@@ -9,6 +9,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import jinja2
+
 from ..data.fetch import SOURCES, find
 from ..paths import ROOT
 
@@ -21,68 +23,6 @@ FITS = (
     "import platform as p, sys; "
     f"sys.exit((p.system() + ' ' + p.machine(), *sys.version_info[:2]) != {(MACHINE, *sys.version_info[:2])})"
 )
-_INSTALL = "install --quiet --no-compile --no-index --find-links wheels"  # most of what it would compile is never used
-
-START_SH = f"""#!/bin/sh
-# Sets the course up from this folder alone, once. Then opens it, or runs the command that is given to this script.
-set -eu
-cd "$(dirname "$0")"
-export PYTHONPATH="$PWD/course" PATH="$PWD/venv/bin:$PATH" KPRETRAIN_OFFLINE=1
-if [ ! -f venv/ready ]; then
-  for python in python{VERSION} python3 python none; do
-    if "$python" -c "{FITS}" 2>/dev/null; then break; fi
-  done
-  if [ "$python" = none ]; then echo "This needs Python {VERSION} on {MACHINE}."; exit 1; fi
-  echo "Setting up, once. This takes some minutes and about 3 GB of disk."
-  rm -rf venv
-  "$python" -m venv venv
-  python -m pip --isolated {_INSTALL} -r course/requirements.txt
-  touch venv/ready
-  python -m kpretrain doctor
-fi
-cd course/notebooks
-if [ $# = 0 ]; then set -- python -m jupyterlab; fi
-exec "$@"
-"""
-
-START_BAT = f"""@echo off
-rem Sets the course up from this folder alone, once. Then opens it, or runs the command that is given to this script.
-setlocal
-cd /d "%~dp0"
-set "PYTHONPATH=%CD%\\course"
-set "PATH=%CD%\\venv\\Scripts;%PATH%"
-set KPRETRAIN_OFFLINE=1
-if exist venv\\ready goto open
-set "base=py -{VERSION}"
-%base% -c "{FITS}" 2>nul || set base=python
-%base% -c "{FITS}" 2>nul || (echo This needs Python {VERSION} on {MACHINE}. & goto failed)
-echo Setting up, once. This takes some minutes and about 3 GB of disk.
-if exist venv rmdir /s /q venv
-%base% -m venv venv || goto failed
-python -m pip --isolated {_INSTALL} -r course\\requirements.txt || goto failed
-type nul > venv\\ready
-python -m kpretrain doctor || goto failed
-:open
-cd course\\notebooks
-if "%~1"=="" (python -m jupyterlab) else (%*)
-exit /b
-:failed
-pause
-exit /b 1
-"""
-
-_READ_ME = f"""kpretrain: a Keras 3 course on pretraining, to be used without a network
-
-It needs {MACHINE} with Python {VERSION}, 3 GB of memory and 5 GB of disk. Nothing else is installed, and nothing is
-downloaded. Copy this folder to your own disk first, since your work is kept in it.
-Start: {{start}}
-The first start sets everything up, which takes some minutes, checks it, and opens JupyterLab. Begin with 00_start_here.
-Your bets are kept in course/notebooks/bets.json; hand in this file if you are asked to.
-Without JupyterLab: {{start}} python -m kpretrain run
-If the check finds something to mend, it says how, and the next start opens the course anyway.
-To set up anew delete the folder venv; to remove everything delete this folder.
-Data: {{data}}
-"""
 
 
 def pack(out, data=()):
@@ -117,17 +57,29 @@ def pack(out, data=()):
     if not (requirements := course / "requirements.txt").exists():  # an installed package has them in its metadata
         needed = [line for line in importlib.metadata.requires("kpretrain") if "extra ==" not in line]
         requirements.write_text("\n".join(needed), encoding="utf8")
-    script, text, newline = ("start.bat", START_BAT, "\r\n") if WINDOWS else ("start.sh", START_SH, "\n")
-    (out / script).write_text(text, encoding="utf8", newline=newline)
+    script, start, newline = ("start.bat", "start.bat", "\r\n") if WINDOWS else ("start.sh", "sh start.sh", "\n")
+    (out / script).write_text(filled(script), encoding="utf8", newline=newline)
     (out / script).chmod(0o755)
-    words = {"start": script if WINDOWS else f"sh {script}", "data": ", ".join([*brought, "stand-ins for the others"])}
-    (out / "READ-ME.txt").write_text(_READ_ME.format(**words), encoding="utf8")
+    text = filled("READ-ME.txt", start=start, data=", ".join([*brought, "stand-ins for the others"]))
+    (out / "READ-ME.txt").write_text(text, encoding="utf8")
     print(f"{course}: {_megabytes(course)}; now the wheels, which takes some minutes.", flush=True)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "-r", requirements]
     if subprocess.run(pip).returncode:
         raise ValueError("pip could not get all wheels, as it says above. Delete the folder, and try again.")
     print(f"{wheels}: {len(list(wheels.iterdir()))} wheels, {_megabytes(wheels)}.")
     print(f"{out}: {_megabytes(out)} in all, for {MACHINE} with Python {VERSION}. What to do with it: READ-ME.txt")
+
+
+def filled(name, **words):
+    """Return the text of a file beside this one, for this machine and Python.
+
+    Examples
+    --------
+    >>> filled("start.sh").splitlines()[0]
+    '#!/bin/sh'
+    """
+    template = jinja2.Template(Path(__file__).with_name(name).read_text(encoding="utf8"), keep_trailing_newline=True)
+    return template.render(version=VERSION, machine=MACHINE, fits=FITS, **words)
 
 
 def _left_out(paths, folder, names):

@@ -56,16 +56,6 @@ rows = {name: np.asarray(image, "float32").reshape(1, *shape)}""",
     "dict of tables (.npz)": "rows = dict(np.load(file))",
 }
 
-DOCKERFILE = """FROM python:3.12-slim
-RUN pip install --no-cache-dir "numpy>=2.1" "onnxruntime>=1.20" "pillow>=11"
-RUN useradd --create-home service
-USER service
-WORKDIR /home/service
-COPY serve.py model.onnx ./
-EXPOSE 8000
-CMD ["python", "serve.py", "model.onnx", "--host", "0.0.0.0", "--port", "8000"]
-"""
-
 
 def size(path):
     """Bytes of a file, or of all files in a folder: the size of a folder itself is not that of what is in it.
@@ -372,5 +362,5 @@ def _write(network, out, ledger):
     several, shape = len(network.inputs) > 1, network.inputs[0].shape[1:]
     kind = list(ROWS)[2 if several else 0 if len(shape) == 3 and shape[2] in (1, 3) else 1]
     (out / "use_onnx.py").write_text(USE_ONNX.format(kind=kind, rows=ROWS[kind]), encoding="utf8")
-    (out / "Dockerfile").write_text(DOCKERFILE, encoding="utf8")
-    shutil.copy(Path(__file__).with_name("serve.py"), out / "serve.py")
+    for name in ("serve.py", "Dockerfile"):
+        shutil.copy(Path(__file__).with_name(name), out / name)
