@@ -190,7 +190,8 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert [round(gain[labels]) for labels in (1, 10, 100)] == [22, 3, 1]
     assert (simclr["fine-tuned (SimCLR)"] < simclr["frozen (SimCLR)"]).all()
     longer = simclr["scratch, longer", 10]  # which ran at ten labels alone
-    assert 0.5 < simclr["frozen (SimCLR)", 10] - longer < gain[10] / 2 and longer > simclr["frozen (SimCLR)", 5]
+    assert 0.5 < simclr["frozen (SimCLR)", 10] - longer < gain[10] / 2
+    assert abs(longer - simclr["frozen (SimCLR)", 5]) < 0.3, "05: level at five"
     assert abs(simclr["fine-tuned (SimCLR)", 10] - longer) < 1
     assert abs(simclr["spread over pixels", 10] - simclr["frozen (SimCLR)", 10]) < 1
     assert abs(simclr["spread (SimCLR)", 1] - simclr["frozen (SimCLR)", 50]) < 0.5
