@@ -275,6 +275,7 @@ def load_or_train(name, train, *, seed=0, retrain=False, facts=tuple, folder=FOL
     if cached:
         about = {"command": command, "data": loaded(), "metric": "see the record", "seed": seed} | about
         save(model, cached.name, seconds=seconds, folder=cached.parent, **about)
+        model = load(cached)  # as a reader has it: Keras writes down in other words how a layer was built
     return model, seconds
 
 

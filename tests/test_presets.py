@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 from kpretrain import models, presets
+from kpretrain.fingerprint import architecture
 
 ABOUT = {"command": "python -m demo --seed 3", "data": {"mnist": "55,000 images"}, "metric": {"probe, %": 96.25}}
 ROWS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
@@ -262,6 +263,17 @@ def test_what_was_kept_is_not_taken_after_a_change(tmp_path, kept, capsys, monke
         options = {"facts": {"facts": lambda: [ROWS]}, "seed": {"seed": 4}}[change]
     assert again(tmp_path, train, capsys, **options)[2]
     assert not again(tmp_path, train, capsys, **options)[2]
+
+
+def test_a_record_names_the_architecture_that_a_reader_of_the_preset_has(tmp_path, kept):
+    import keras_hub
+
+    def train():
+        rows = keras.Input((8, 4))
+        return keras.Model(rows, keras_hub.layers.TransformerDecoder(4, 1)(rows))
+
+    trained, gone_on = (presets.load_or_train("demo", train, folder=tmp_path)[0] for _ in range(2))
+    assert architecture(trained) == architecture(gone_on)
 
 
 def test_without_a_key_nothing_is_kept_and_a_line_says_so(tmp_path, kept, capsys):
