@@ -1513,7 +1513,7 @@ def test_records_of_comparisons_hold_draws_and_pretraining_runs(stem):
             "08_causal_language_model",
             "TF-IDF; scratch; frozen random; frozen (GPT); fine-tuned (GPT)",
             (10, 50, 200),
-            1,
+            3,
         ),
         (
             "09_transfer_resnet",
