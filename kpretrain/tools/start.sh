@@ -11,6 +11,7 @@ if [ ! -f venv/ready ]; then
   echo "Setting up, once. This takes some minutes and about 3 GB of disk."
   rm -rf venv
   "$python" -m venv venv
+  # --no-compile: most of what it would compile is never used
   python -m pip --isolated install --quiet --no-compile --no-index --find-links wheels -r course/requirements.txt
   touch venv/ready
   python -m kpretrain doctor
