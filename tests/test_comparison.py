@@ -116,6 +116,18 @@ def test_only_keeps_an_arm_to_its_sizes(tmp_path):
     assert found.summary().loc["forest", "1 label"] == ""
 
 
+def test_an_arm_without_sizes_runs_in_a_record_alone(tmp_path, monkeypatch):
+    arguments = {"only": {"forest": []}, "folder": tmp_path, "progress": False}
+    alone = compare(ARMS, blobs(), [1, 5], 2, **arguments)
+    assert "forest" not in alone.arms and set(alone.differences()["against"]) == {"neighbour"}
+    monkeypatch.setenv("KPRETRAIN_ONLY", '{"forest": [5], "neighbour": [1], "of another call": [7]}')
+    found = compare(ARMS, blobs(), [1, 5], 2, **arguments).table().groupby("arm")["labels"].unique().map(list)
+    assert found["forest"] == [5] and found["neighbour"] == [1]
+    monkeypatch.setenv("KPRETRAIN_ONLY", "{}")
+    with pytest.raises(ValueError, match="There are no arms"):
+        compare(ARMS, blobs(), [1, 5], 2, only=dict.fromkeys(ARMS, []), folder=tmp_path, progress=False)
+
+
 # ---------------------------------------------------------------- stopping, resuming, and several processes
 
 

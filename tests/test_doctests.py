@@ -19,8 +19,8 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 def test_the_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the examples that write
     monkeypatch.setenv("KPRETRAIN_BETS", str(tmp_path / "bets.json"))
-    for unset in ("KPRETRAIN_PROFILE", "KPRETRAIN_SEED", "KPRETRAIN_RESULTS", "KPRETRAIN_RECORD", "KPRETRAIN_SETTINGS"):
-        monkeypatch.delenv(unset, raising=False)
+    for unset in ("PROFILE", "SEED", "RESULTS", "RECORD", "SETTINGS", "ONLY"):
+        monkeypatch.delenv(f"KPRETRAIN_{unset}", raising=False)
     matplotlib.use("agg")
     runner, told = doctest.DocTestRunner(optionflags=FLAGS), []
     tests = doctest.DocTestFinder().find(importlib.import_module(name))

@@ -24,6 +24,7 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
     def executed(**options):
         """In place of executed notebooks: what one of them leaves."""
         seed = int(options["variables"]["KPRETRAIN_SEED"])
+        assert json.loads(options["variables"]["KPRETRAIN_ONLY"]) == {"slow": [10]}
         calls.append((seed, options["profile"], options["only"], options["timeout"]))
         facts = {"name": "99_demo", "title": "", "unit": "%", "settings": {}, "profile": "full", "python": "3.11"}
         facts |= {"keras": "3", "backend": "tensorflow", "machine": "2 cores", "data": {}, "date": "2026-01-01"}
@@ -33,6 +34,7 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
         return [Result(Path("99_demo.ipynb"), status="failed" if seed == 7 else "passed")]
 
     monkeypatch.setattr(records, "run", executed)
+    monkeypatch.setitem(records.ONLY, "99", {"slow": [10]})
     assert records.record("99", [0, 7, 2]) == 1 and not list(tmp_path.glob("data/results/*"))
     calls.clear()
     assert records.record("99", [0, 2]) == 0
@@ -40,6 +42,12 @@ def test_record_runs_each_seed_without_a_limit_and_stores_nothing_if_one_fails(t
     stored = json.loads((tmp_path / "data" / "results" / "99_demo.json").read_text())
     assert stored["command"] == "python -m kpretrain record 99 --seeds 0,2"
     assert [row["score"] for row in stored["scores"]] == [9.0, 11.0]
+
+
+def test_a_record_runs_slow_arms_at_sizes_that_it_has():
+    """What `kp.compare` would refuse after hours of pretraining."""
+    for number, arms in records.ONLY.items():
+        assert all(set(sizes) <= set(records.SETTINGS[number]["labels_per_class"]) for sizes in arms.values())
 
 
 @pytest.mark.parametrize("number", sorted(records.SETTINGS))

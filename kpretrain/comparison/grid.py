@@ -6,9 +6,11 @@ Why shared budgets, no large validation sets and several draws: Oliver et al. (2
 import base64
 import hashlib
 import json
+import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +74,8 @@ def compare(
     seeds : int or sequence of int
         How many draws, or which.
     only : dict of str to sequence of int, optional
-        The sizes at which an arm runs, where it is too slow for all.
+        The sizes at which an arm runs, where it is too slow for all. With none, `[]`, it does not run and is nobody's
+        rival: such an arm stands in a stored record alone, for which `python -m kpretrain record` names other sizes.
     run : str
         Names the pretraining run that the encoder comes from. Records of several runs, each with draws of its own, may
         be merged; from three runs on, `Comparison.new_pretraining` tells what a new one would give.
@@ -124,7 +127,9 @@ def compare(
             print(why)
     sizes = _whole_numbers("labels_per_class", labels_per_class, 1)
     seeds = _whole_numbers("seeds", range(seeds) if isinstance(seeds, int) else seeds, 0)
-    grid = _grid(arms, sizes, only or {})
+    outside = json.loads(os.environ.get("KPRETRAIN_ONLY") or "{}")  # of `record`: a notebook names its own alone
+    grid = _grid(arms, sizes, dict(only or {}) | {arm: some for arm, some in outside.items() if arm in arms})
+    arms = {name: replace(arms[name], against=[r for r in arms[name].against if r in grid]) for name in grid}
     classes, test = classes_of(dataset), dataset.test
     rows = {seed: draw(dataset, classes, seed, sizes[-1]) for seed in seeds}
     prints = {name: _fingerprint(name, arm.estimator) for name, arm in arms.items()}
@@ -185,15 +190,16 @@ def _whole_numbers(name, values, least):
 
 
 def _grid(arms, sizes, only):
-    """The sizes at which each arm runs: name -> list. Refuses names and sizes that do not exist."""
-    if not arms:
-        raise ValueError("There are no arms to compare.")
+    """The sizes at which each arm runs, if any: name -> list. Refuses names and sizes that do not exist."""
     for name, arm in arms.items():
         if missing := [rival for rival in arm.against if rival not in arms or rival == name]:
             raise ValueError(f"The arm {name!r} is to be compared with {missing}; the other arms are {list(arms)}.")
     if missing := [name for name in only if name not in arms]:
         raise ValueError(f"only names {missing}; the arms are {list(arms)}.")
-    grid = {name: list(_whole_numbers(f"only[{name!r}]", only.get(name, sizes), 1)) for name in arms}
+    chosen = {name: only.get(name, sizes) for name in arms}
+    grid = {name: list(_whole_numbers(f"only[{name!r}]", some, 1)) for name, some in chosen.items() if np.size(some)}
+    if not grid:
+        raise ValueError("There are no arms to compare.")
     for name, chosen in grid.items():
         if odd := sorted(set(chosen) - set(sizes)):
             raise ValueError(f"only[{name!r}] holds {odd}, which labels_per_class {list(sizes)} does not.")

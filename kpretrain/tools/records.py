@@ -12,17 +12,25 @@ from .run import CourseError, exit_code, find, run
 
 _SHARED = ("profile", "python", "keras", "backend", "machine", "data")
 _SEVEN = {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4}
+_MORE = {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5}
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
     "04": _SEVEN,
     "05": _SEVEN | {"temperatures": [1.0], "explore_images": 1000, "photos": 0},
     "06": _SEVEN | {"extra_updates": 4000, "updates": 60, "judged": 500},
-    "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
-    "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
-    "10": {"labels_per_class": [10, 50, 200], "draws": 5, "sizes": [50]},
-    "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
+    "08": _MORE | {"updates": 16, "leak_updates": 16},
+    "09": {"labels_per_class": [5, 10, 20, 30, 50, 70, 100], "draws": 5, "live_photographs": 0},
+    "10": _MORE | {"sizes": [50]},
+    "11": _MORE | {"live_updates": 12, "questions": 100, "ask_public": False},
     "16": {"draws": 4, "trees": 40, "passes": 1, "corpus_mb": 32},
+}
+# The numbers of labels at which a record runs the arms that are too slow for all, and for a reader's run.
+ONLY = {
+    "08": dict.fromkeys(("scratch", "fine-tuned (GPT)"), [10, 50, 200]),
+    "09": dict.fromkeys(("scratch", "fine-tuned (ResNet)"), [5, 20, 50]),
+    "10": dict.fromkeys(("scratch", "frozen random"), [50]),
+    "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), [10, 50, 200]) | {"scratch, longer": [10]},
 }
 
 
@@ -30,7 +38,7 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     """Run notebooks once for each seed and pool the records that they save into `data/results`.
 
     A cell may take as long as it needs: some train for an hour. Presets are trained anew. In the full profile a
-    notebook's `SETTINGS` override its own.
+    notebook's `SETTINGS` override its own, and `ONLY` what it says of single arms.
 
     Parameters
     ----------
@@ -57,12 +65,13 @@ def record(only, seeds, *, profile="full", out="course-run", in_place=False):
     for path in find(None, only):
         number = path.stem[:2]
         command = f"python -m kpretrain record {number} --seeds {','.join(map(str, seeds))}"
-        settings = SETTINGS.get(number, {}) if profile == "full" else {}
+        settings, sizes = (table.get(number, {}) if profile == "full" else {} for table in (SETTINGS, ONLY))
         with tempfile.TemporaryDirectory() as folder:
             variables = {
                 "KPRETRAIN_RESULTS": folder,
                 "KPRETRAIN_RECORD": command,
                 "KPRETRAIN_SETTINGS": json.dumps(settings),
+                "KPRETRAIN_ONLY": json.dumps(sizes),
             }
             for seed in seeds:
                 variables["KPRETRAIN_SEED"] = str(seed)
