@@ -125,7 +125,7 @@ def test_an_arm_without_sizes_runs_in_a_record_alone(tmp_path, monkeypatch):
     assert found["forest"] == [5] and found["neighbour"] == [1]
     monkeypatch.setenv("KPRETRAIN_ONLY", "{}")
     with pytest.raises(ValueError, match="There are no arms"):
-        compare(ARMS, blobs(), [1, 5], 2, only=dict.fromkeys(ARMS, []), folder=tmp_path, progress=False)
+        compare(ARMS, blobs(), [1, 5], 2, only={arm: [] for arm in ARMS}, folder=tmp_path, progress=False)
 
 
 # ---------------------------------------------------------------- stopping, resuming, and several processes

@@ -85,7 +85,9 @@ def test_requirements_are_one_list_with_reasons():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "dependencies" in project["project"]["dynamic"] and "dependencies" not in project["project"]
     assert project["tool"]["hatch"]["metadata"]["hooks"]["requirements_txt"] == {"files": ["requirements.txt"]}
-    assert set(project["build-system"]["requires"]) <= set(project["project"]["optional-dependencies"]["test"])
+    builds = project["build-system"]["requires"]
+    assert set(builds) <= set(project["project"]["optional-dependencies"]["test"])
+    assert all(one.startswith("hatch") for one in builds), "every installation from source downloads them"
     assert "-r requirements.txt" in (ROOT / "environment.yml").read_text()
     assert {"keras", "tensorflow", "keras-nlp", "keras-cv", "matplotlib", "jupyterlab"} <= REQUIRED
     for line in LINES:

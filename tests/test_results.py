@@ -141,25 +141,35 @@ def compared(**arms):
 @pytest.mark.parametrize(
     ("longer", "row"),
     [
-        (85.0, "longer | 5 | +5.0 (+4.6 to +5.4) | helps | 10 | 2 |"),
-        (95.0, "longer | 5 | -5.0 (-5.4 to -4.6) | hurts | 10 | 2 |"),
-        (90.0, "longer | 5 | +0.0 (-0.4 to +0.4) | cannot be told | 10 | 2 |"),
-        (60.0, "scratch | 1 – 5 | +15.0 (+14.6 to +15.4) | helps | 10 | 2 |"),
+        (85.0, "5 | +5.0 (+4.6 to +5.4) | helps | 10 | 2 |"),
+        (95.0, "5 | -5.0 (-5.4 to -4.6) | hurts | 10 | 2 |"),
+        (90.0, "5 | +0.0 (-0.4 to +0.4) | cannot be told | 10 | 2 |"),
     ],
 )
-def test_the_short_table_shows_the_best_arm_beside_its_best_rival(stored, longer, row):
-    """Not the largest gain: `spread` ran at one size, and `fine-tuned` is behind `frozen`."""
-    arms = {"scratch": {1: 60.0, 5: 80.0}, "longer": {5: longer}, "spread": {5: 99.0}}
-    arms |= {"frozen": {1: 80.0, 5: 90.0}, "fine-tuned": {1: 70.0, 5: 90.0}}
+def test_the_short_table_says_in_words_what_was_compared(stored, monkeypatch, longer, row):
+    arms = {"scratch": {1: 60.0, 5: 80.0}, "longer": {5: longer}, "frozen": {1: 80.0, 5: 90.0}}
     (stored / "98_pair.json").write_text(json.dumps(compared(**arms)), encoding="utf8")
+    words = {"en": "a pretrained one", "zh": "甲"}, {"en": "one without", "zh": "乙"}
+    monkeypatch.setattr(readme, "ROWS", {"98_pair": ("frozen", "longer", *words)})
     lines = readme.short_table(readme.compared(stored)).splitlines()
-    assert lines[2:] == [f"| [98](notebooks/98_pair.ipynb) | frozen | {row}"]  # a plain record compares nothing
+    assert lines[2:] == [f"| [98](notebooks/98_pair.ipynb) | a pretrained one | one without | {row}"]
+    assert "| 甲 | 乙 |" in readme.short_table(readme.compared(stored), "zh")
+
+
+def test_the_readme_shows_the_hardest_rival_of_every_stored_comparison():
+    """Not the largest gain. In 15 a second rival asks the same pretrained teacher, and is no rival to pretraining."""
+    found = {path.stem for path in results.FOLDER.glob("*.json") if results.load(path.stem).get("kind")}
+    assert set(readme.ROWS) == found
+    for name, (arm, rival, *_) in readme.ROWS.items():
+        gains = Comparison.load(results.load(name)).contrasts().set_index(["arm", "against"])["points"].loc[arm]
+        assert gains.drop("distilled, hard answers", errors="ignore").idxmin() == rival, name
 
 
 def test_the_picture_refuses_records_that_do_not_bear_its_title(tmp_path):
     def write(gain, late, other):
         left = {"scratch": {1: 60.0, 100: 90.0}, "frozen": {1: 60.0 + gain, 100: 90.0 + late}}
         right = {"scratch": {1: 60.0, 100: 90.0}, "fine-tuned": {1: 60.0 + other, 100: 90.0 + other}}
+        left["scratch, longer"] = right["scratch, longer"] = {100: 92.0}
         for name, scores, arm in (
             ("05_contrastive", left, ("frozen", "frozen (SimCLR)")),
             ("04_autoencoders", right, ("fine-tuned", "fine-tuned (denoising)")),
@@ -169,7 +179,9 @@ def test_the_picture_refuses_records_that_do_not_bear_its_title(tmp_path):
         return hero.panels(tmp_path)
 
     assert [panel.helps for panel in write(20, 1, 0)] == [True, False]
-    assert "SimCLR: +20.0 points at 1 label per class, +1.0 at 100." in hero.caption(hero.panels(tmp_path))
+    caption = hero.caption(hero.panels(tmp_path))
+    assert "SimCLR: +20.0 points at 1 label per class, +1.0 at 100." in caption
+    assert "Against one that trains for longer it gains -1.0 points at 100 labels." in caption
     assert "gains -5.0 points on average (-5.4 to -4.6)" in hero.caption(write(20, 1, -5))
     for gains in ((0, 0, 0), (20, 15, 0), (20, 1, 5), (-20, -1, 0)):
         with pytest.raises(ValueError, match="do not bear the picture's title"):

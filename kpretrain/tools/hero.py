@@ -12,7 +12,7 @@ from ..comparison import Comparison
 from ..comparison.figure import colours
 
 TITLE = "With few labels, the right pretraining helps"
-_RIVAL = "scratch"
+_RIVAL, _LONGER = "scratch", "scratch, longer"  # the second was run at one number of labels
 # record, pretrained arm, its name to a passer-by
 _PANELS = (
     ("05_contrastive", "frozen (SimCLR)", "SimCLR"),
@@ -26,9 +26,10 @@ at {last}](data/results/hero.png)
 
 *The same digits (MNIST), network, labels and {rows:,} test images on both sides. Left: SimCLR first learns from \
 images without labels, for {minutes:.0f} minutes, and is then frozen; {first} label per class does the work of \
-{needed} ({low} to {high}) for the network from scratch, which trains briefly. \
-Right: a denoising autoencoder, fine-tuned, gains {mean} points on average ({left} to {right}). Bars and \
-brackets are 95 % intervals for new draws of labels.*""",
+{needed} ({low} to {high}) for the network from scratch, which trains briefly. Against one that trains for longer it \
+gains {longer} points at {at} labels. Right: a denoising autoencoder, fine-tuned, gains {mean} points on average \
+({left} to {right}), and {longer_} at {at} labels against a network that trains for longer. Bars and brackets are 95 % \
+intervals for new draws of labels.*""",
     "zh": """\
 ![两幅图，横轴是每类标签数，纵轴是准确率，各比较预训练过的网络与从零训练的同一网络。\
 SimCLR：每类 {first} 个标签时相差 {few} 个百分点，{last} 个时 {many}。\
@@ -36,20 +37,23 @@ SimCLR：每类 {first} 个标签时相差 {few} 个百分点，{last} 个时 {m
 
 *左右两幅图用的是同样的手写数字（MNIST）、同样的网络、同样的标签和同样的 {rows:,} 张测试图像。\
 左图：SimCLR 先用 {minutes:.0f} 分钟从没有标签的图像中学习，然后冻结，\
-此后每类 {first} 个标签就抵得上短时间从零训练的 {needed} 个（{low} 至 {high}）。\
-右图：降噪自编码器微调之后，平均只相差 {mean} 个百分点（{left} 至 {right}）。\
+此后每类 {first} 个标签就抵得上短时间从零训练的 {needed} 个（{low} 至 {high}）；\
+与训练得更久的网络相比，{at} 个标签时相差 {longer} 个百分点。\
+右图：降噪自编码器微调之后，平均只相差 {mean} 个百分点（{left} 至 {right}）；\
+与训练得更久的网络相比，{at} 个标签时相差 {longer_} 个百分点。\
 括号与误差棒：重新抽取标签时的 95 % 置信区间。*""",
 }
 
 
 class Panel(NamedTuple):
-    """One half of the picture: its name, both arms' scores, their differences, the contrast, and what it cost."""
+    """One half of the picture: its name, both arms' scores, their differences, the contrasts, and what it cost."""
 
     name: str
     arm: str
     scores: pd.DataFrame
     points: pd.DataFrame
     contrast: object
+    longer: object
     needed: object
     seconds: float
     rows: int
@@ -83,7 +87,8 @@ def panels(folder=results.FOLDER):
 
 
 def _panel(record, arm, name, folder):
-    comparison = Comparison.load(results.load(record, folder))
+    comparison = Comparison.load(stored := results.load(record, folder))
+    longer = Comparison.load(stored | {"against": {arm: [_LONGER]}}).differences()
     cells, scores = comparison.table(), comparison.scores()
     differences, contrasts = comparison.differences(), comparison.contrasts()
     points, contrast = (
@@ -95,6 +100,7 @@ def _panel(record, arm, name, folder):
         scores[scores["arm"].isin([arm, _RIVAL])],
         points,
         next(contrast.itertuples()),
+        next(longer.itertuples()),
         next(comparison.labels_saved(arm, _RIVAL).itertuples()),
         float(cells.loc[cells["arm"] == arm, "pretraining_seconds"].mean()),
         comparison.test_rows,
@@ -119,6 +125,9 @@ def caption(halves, language="en"):
         last=helps.points["labels"].iloc[-1],
         rows=helps.rows,
         minutes=helps.seconds / 60,
+        at=helps.longer.labels,
+        longer=words.points(helps.longer.points, 1),
+        longer_=words.points(fails.longer.points, 1),
         needed=helps.needed.needed,
         low=helps.needed.low,
         high=helps.needed.high,

@@ -15,11 +15,77 @@ TABLES = "data/results/README.md"
 READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
 _MARKS = ("<!-- {}: rendered by `python -m kpretrain results --write` -->", "<!-- end of {} -->")
 _COLUMNS = {
-    "en": "notebook, pretrained arm, its hardest rival, labels per class, gain in points (95 %), so it, "
+    "en": "notebook, pretrained, its hardest rival, labels per class, gain in points (95 %), so it, "
     "minutes to pretrain, minutes to compare",
     "zh": "笔记本, 预训练的做法, 最强的对手, 每类标签数, 多出的百分点（95 %）, 结论, 预训练分钟数, 比较分钟数",
 }
 _WORDS = {"en": ("helps", "hurts", "cannot be told", "to"), "zh": ("有帮助", "有害", "无法判断", "至")}
+_LONGER = {"en": "the same network from scratch, trained for longer", "zh": "训练得更久的从零训练的同一网络"}
+_SCRATCH = {"en": "the same network from scratch", "zh": "从零训练的同一网络"}
+_COUNTS = {"en": "counted words (TF-IDF)", "zh": "词频（TF-IDF）"}
+# Record -> its pretrained arm, the hardest of the rivals that were fixed for it, and both in words.
+ROWS = {
+    "04_autoencoders": (
+        "fine-tuned (denoising)",
+        "scratch, longer",
+        {"en": "digits: a denoising autoencoder, fine-tuned", "zh": "手写数字：微调的降噪自编码器"},
+        _LONGER,
+    ),
+    "05_contrastive": (
+        "spread (SimCLR)",
+        "spread over pixels",
+        {
+            "en": "digits: labels spread to images that SimCLR finds alike",
+            "zh": "手写数字：把标签传给 SimCLR 认为相似的图像",
+        },
+        {"en": "labels spread to images with like pixels", "zh": "把标签传给像素相似的图像"},
+    ),
+    "06_gan": (
+        "fine-tuned (GAN)",
+        "scratch, longer",
+        {"en": "digits: a GAN's discriminator, fine-tuned", "zh": "手写数字：微调的 GAN 判别器"},
+        _LONGER,
+    ),
+    "08_causal_language_model": (
+        "fine-tuned (GPT)",
+        "TF-IDF",
+        {"en": "lines of docstrings: a small GPT, fine-tuned", "zh": "文档字符串的首行：微调的小 GPT"},
+        _COUNTS,
+    ),
+    "09_transfer_resnet": (
+        "frozen, all stages (ResNet)",
+        "scratch",
+        {"en": "ants and bees: a ResNet from CIFAR-10, frozen", "zh": "蚂蚁与蜜蜂：冻结的、来自 CIFAR-10 的 ResNet"},
+        _SCRATCH,
+    ),
+    "10_transfer_bert": (
+        "frozen, all layers (BERT)",
+        "TF-IDF",
+        {"en": "film reviews: MiniLM, frozen, all its layers", "zh": "影评：冻结的 MiniLM，用上所有层"},
+        _COUNTS,
+    ),
+    "11_sentence_vectors": (
+        "unit length beside TF-IDF (BERT)",
+        "frozen (LSA)",
+        {
+            "en": "lines of docstrings: a small BERT, frozen, beside TF-IDF",
+            "zh": "文档字符串的首行：冻结的小 BERT，加上 TF-IDF",
+        },
+        {"en": "LSA, made from the same texts", "zh": "用同样的文本做出的 LSA"},
+    ),
+    "14_speech_and_multitask": (
+        "fine-tuned (SimCLR)",
+        "scratch",
+        {"en": "spoken digits, new speakers: SimCLR, fine-tuned", "zh": "陌生人读的数字：微调的 SimCLR"},
+        _SCRATCH,
+    ),
+    "15_shrink_and_ship": (
+        "distilled",
+        "student alone",
+        {"en": "digits: a small network, taught by a pretrained one", "zh": "手写数字：由预训练网络教出的小网络"},
+        {"en": "the small network alone", "zh": "单独训练的小网络"},
+    ),
+}
 
 
 def markdown(folder=results.FOLDER):
@@ -41,10 +107,7 @@ def markdown(folder=results.FOLDER):
 
 
 def compared(folder=results.FOLDER):
-    """Return a row for each stored comparison: its best pretrained arm, beside the rival over which it gains least.
-
-    The arm is the one with the highest mean among those that ran at the most sizes, and its rivals are those that were
-    fixed beforehand: whoever looks for the largest gain finds a larger one.
+    """Return a contrast of each record in `ROWS`.
 
     Returns
     -------
@@ -54,20 +117,15 @@ def compared(folder=results.FOLDER):
     Examples
     --------
     >>> name, contrast, *seconds = compared()[0]
-    >>> name, contrast.arm
-    ('04_autoencoders', ...)
+    >>> name, contrast.against
+    ('04_autoencoders', 'scratch, longer')
     """
     rows = []
-    for path in sorted(Path(folder).glob("*.json")):
-        record = results.load(path.stem, folder)
-        if record.get("kind") == "comparison":
-            comparison = Comparison.load(record)
-            means = comparison.table().groupby(["arm", "labels"])["score"].mean()[list(comparison.against)]
-            arm = means.groupby("arm").agg(["size", "mean"]).sort_values(["size", "mean"]).index[-1]
-            contrasts, cells = (table[table["arm"] == arm] for table in (comparison.contrasts(), comparison.table()))
-            least = contrasts.sort_values("points").iloc[0]
-            pretraining = cells["pretraining_seconds"].mean()
-            rows.append((path.stem, least, pretraining, sum(record["seconds"])))
+    for name, (arm, rival, *_) in ROWS.items():
+        comparison = Comparison.load(record := results.load(name, folder))
+        contrasts, cells = comparison.contrasts().set_index(["arm", "against"], drop=False), comparison.table()
+        seconds = cells.loc[cells["arm"] == arm, "pretraining_seconds"].mean(), sum(record["seconds"])
+        rows.append((name, contrasts.loc[(arm, rival)], *seconds))
     return rows
 
 
@@ -77,14 +135,13 @@ def short_table(rows, language="en"):
     Examples
     --------
     >>> print(short_table(compared()))
-    | notebook | pretrained arm | its hardest rival | ...
+    | notebook | pretrained | its hardest rival | ...
     """
     helps, hurts, unknown, to = _WORDS[language]
     cells = [
         [
             f"[{name[:2]}](notebooks/{name}.ipynb)",
-            row.arm,
-            row.against,
+            *(said[language] for said in ROWS[name][2:]),
             " – ".join(str(size) for size in dict.fromkeys([row.sizes[0], row.sizes[-1]])),
             f"{words.points(row.points, 1)} ({words.points(row.low, 1)} {to} {words.points(row.high, 1)})",
             unknown if not row.p_holm < 0.05 else helps if row.points > 0 else hurts,

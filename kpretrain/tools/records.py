@@ -12,6 +12,7 @@ from .run import CourseError, exit_code, find, run
 
 _SHARED = ("profile", "python", "keras", "backend", "machine", "data")
 _SEVEN = {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4}
+_THREE = 10, 50, 200
 _MORE = {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5}
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
@@ -27,10 +28,10 @@ SETTINGS = {
 }
 # The numbers of labels at which a record runs the arms that are too slow for all, and for a reader's run.
 ONLY = {
-    "08": dict.fromkeys(("scratch", "fine-tuned (GPT)"), [10, 50, 200]),
-    "09": dict.fromkeys(("scratch", "fine-tuned (ResNet)"), [5, 20, 50]),
-    "10": dict.fromkeys(("scratch", "frozen random"), [50]),
-    "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), [10, 50, 200]) | {"scratch, longer": [10]},
+    "08": dict.fromkeys(("scratch", "fine-tuned (GPT)"), _THREE),
+    "09": dict.fromkeys(("scratch", "fine-tuned (ResNet)"), (5, 20, 50)),
+    "10": dict.fromkeys(("scratch", "frozen random"), (50,)),
+    "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), _THREE) | {"scratch, longer": (10,)},
 }
 
 
