@@ -102,8 +102,22 @@ def markdown(folder=results.FOLDER):
     for path in sorted(Path(folder).glob("*.json")):
         record = results.load(path.stem, folder)
         rows = words.as_markdown(results.table(record).reset_index())
-        blocks.append("\n\n".join([f"**{record['title']}** ({path.stem})", rows, results.caption(record)]))
+        parts = [f"**{record['title']}** ({path.stem})", rows, results.caption(record)]
+        if len(record.get("runs", ())) >= 3:
+            parts += ["Mean gain over the numbers of labels, with the interval for a new pretraining:", _new(record)]
+        blocks.append("\n\n".join(parts))
     return "\n\n".join(blocks)
+
+
+def _new(record):
+    """The gains of pretrained arms as a Markdown table, with their intervals for a new pretraining run."""
+    rows = Comparison.load(record).new_pretraining().itertuples()
+    cells = [(row.arm, row.against, _points(row), ", ".join(f"{one:+.1f}" for one in row.each)) for row in rows]
+    return words.as_markdown(pd.DataFrame(cells, columns=["arm", "against", "points (95 %)", "each run"]))
+
+
+def _points(row, to="to"):
+    return f"{words.points(row.points, 1)} ({words.points(row.low, 1)} {to} {words.points(row.high, 1)})"
 
 
 def compared(folder=results.FOLDER):
@@ -143,7 +157,7 @@ def short_table(rows, language="en"):
             f"[{name[:2]}](notebooks/{name}.ipynb)",
             *(said[language] for said in ROWS[name][2:]),
             " – ".join(str(size) for size in dict.fromkeys([row.sizes[0], row.sizes[-1]])),
-            f"{words.points(row.points, 1)} ({words.points(row.low, 1)} {to} {words.points(row.high, 1)})",
+            _points(row, to),
             unknown if not row.p_holm < 0.05 else helps if row.points > 0 else hurts,
             _minutes(pretraining) if pretraining else "–",
             _minutes(seconds),
