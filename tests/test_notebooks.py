@@ -197,6 +197,11 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert abs(simclr["spread (SimCLR)", 1] - simclr["frozen (SimCLR)", 50]) < 0.5
     spread = simclr["spread (SimCLR)"] - simclr["spread over pixels"]
     assert [round(spread[labels]) for labels in (1, 10)] == [12, 1]
+    assert simclr["spread (SimCLR)"].round(1).tolist() == [98.2, 98.1, 98.5, 98.8]
+    two = pd.DataFrame(results.load("05_contrastive")["scores"]).query("arm == 'spread (SimCLR)' and labels == 2")[
+        "score"
+    ]
+    assert round(two.min(), 1) == 94.1 and two.nsmallest(2).iloc[1] > 97.5 and two.drop(two.idxmin()).mean() > 98.2
     at_ten = simclr.xs(10, level="labels")
     assert at_ten[["spread over pixels", "frozen (SimCLR)"]].round(1).tolist() == [97.4, 96.9]
     assert (at_ten["spread (SimCLR)"] - at_ten[["scratch", "scratch, longer"]]).round(1).tolist() == [4.5, 3.0]
