@@ -72,6 +72,20 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+def write(path, text):
+    """Write a text file, and its folder, in one step, and return its path: a reader sees the old or the new one.
+
+    Examples
+    --------
+    >>> write(Path("pages", "page.html"), "<p>whole</p>").read_text()
+    '<p>whole</p>'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf8")
+    return path
+
+
 def cached(path, build, read, write):
     """Read what a cache holds, or build it, keep it there and read it.
 

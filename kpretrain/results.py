@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .files import write
 from .paths import ROOT
 from .session import run_facts
 
@@ -79,9 +80,8 @@ def save(name, scores, *, title, unit, settings):
     facts = run_facts()
     record = {"name": name, "title": title, "unit": unit, "settings": settings.as_dict(), "scores": scores, **facts}
     if folder := os.environ.get("KPRETRAIN_RESULTS"):
-        path = Path(folder) / f"{name}-seed{facts['seed']}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1, default=lambda number: number.item()), encoding="utf8")
+        text = json.dumps(record, indent=1, default=lambda number: number.item())
+        write(Path(folder) / f"{name}-seed{facts['seed']}.json", text)
     return record
 
 

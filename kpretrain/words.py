@@ -29,17 +29,6 @@ def quoted(word):
     return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
 
 
-def labels(number):
-    """Return the head of a column: "1 label", "5 labels".
-
-    Examples
-    --------
-    >>> labels(1), labels(5)
-    ('1 label', '5 labels')
-    """
-    return f"{number} label{'' if number == 1 else 's'}"
-
-
 def per_class(*sizes):
     """Return "5, 10 and 50 labels per class".
 

@@ -72,6 +72,14 @@ def test_modules_import_in_one_direction():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
+def test_files_stay_short_and_their_private_names_at_home():
+    for name, path in FILES.items():
+        text = path.read_text(encoding="utf8")
+        assert text.count("\n") <= 400, name
+        taken = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+        assert not [each.name for node in taken for each in node.names if re.match(r"_[a-z]", each.name)], name
+
+
 def test_requirements_hold_every_import():
     distributions = importlib.metadata.packages_distributions()
     for name, path in FILES.items():

@@ -149,8 +149,10 @@ def compared(**arms):
 def test_the_short_table_says_in_words_what_was_compared(stored, monkeypatch, longer, row):
     arms = {"scratch": {1: 60.0, 5: 80.0}, "longer": {5: longer}, "frozen": {1: 80.0, 5: 90.0}}
     (stored / "98_pair.json").write_text(json.dumps(compared(**arms)), encoding="utf8")
-    words = {"en": "a pretrained one", "zh": "甲"}, {"en": "one without", "zh": "乙"}
-    monkeypatch.setattr(readme, "ROWS", {"98_pair": ("frozen", "longer", *words)})
+    row_of = dict(
+        zip(readme.ROWS.columns, ["frozen", "longer", "a pretrained one", "one without", "甲", "乙"], strict=True)
+    )
+    monkeypatch.setattr(readme, "ROWS", pd.DataFrame(row_of, index=["98_pair"]))
     lines = readme.short_table(readme.compared(stored)).splitlines()
     assert lines[2:] == [f"| [98](notebooks/98_pair.ipynb) | a pretrained one | one without | {row}"]
     assert "| 甲 | 乙 |" in readme.short_table(readme.compared(stored), "zh")
@@ -159,8 +161,8 @@ def test_the_short_table_says_in_words_what_was_compared(stored, monkeypatch, lo
 def test_the_readme_shows_the_hardest_rival_of_every_stored_comparison():
     """Not the largest gain. In 15 a second rival asks the same pretrained teacher, and is no rival to pretraining."""
     found = {path.stem for path in results.FOLDER.glob("*.json") if results.load(path.stem).get("kind")}
-    assert set(readme.ROWS) == found
-    for name, (arm, rival, *_) in readme.ROWS.items():
+    assert set(readme.ROWS.index) == found
+    for name, arm, rival in readme.ROWS[["arm", "rival"]].itertuples():
         gains = Comparison.load(results.load(name)).contrasts().set_index(["arm", "against"])["points"].loc[arm]
         assert gains.drop("distilled, hard answers", errors="ignore").idxmin() == rival, name
 

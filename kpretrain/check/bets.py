@@ -63,9 +63,7 @@ def _write_bet(question, entry):
     path, bets = bets_file(), _stored_bets() | {question: entry}
     new = not path.exists() and not os.environ.get("KPRETRAIN_BETS")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(bets, indent=1), encoding="utf8")
+        files.write(path, json.dumps(bets, indent=1))
         _bets_in_memory.clear()
         if new:
             print(f"Your bets are kept in {path}. The file is yours, to keep or to hand in.")

@@ -26,14 +26,14 @@ def alter(function):
     wrong_if(outside, "a random token is out of range. Ordinary tokens are 5 to V - 1.")
     problem = "two generators give the same rows. Draw from the generator that is given."
     wrong_if(np.array_equal(got, altered(2)), problem)
-    random = (now != 4) & (now != was)
-    masked, other = np.mean(now == 4), random.mean()
+    replaced = (now != 4) & (now != was)
+    masked, other = np.mean(now == 4), replaced.mean()
     shares = f"{masked:.1%} [MASK], {other:.1%} random, {1 - masked - other:.1%} unchanged"
     wrong_if(
         abs(masked - 0.8) > 0.005 or abs(other - 0.1) > 0.0035,  # 5 standard deviations for 199,000 tokens
         f"the shares are {shares}; they should be 80, 10, 10. One draw for each token decides all three.",
     )
-    wrong_if(len(np.unique(now[random])) < 800, "the random tokens are not spread over the whole vocabulary.")
+    wrong_if(len(np.unique(now[replaced])) < 800, "the random tokens are not spread over the whole vocabulary.")
 
 
 @exercise

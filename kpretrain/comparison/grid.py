@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .. import words
-from ..files import cache_folder, replacing
+from ..files import cache_folder, write
 from ..session import run_facts, version
 from .arms import Arm
 from .draws import class_name, classes_of, draw, label_sizes
@@ -157,8 +157,7 @@ def compare(
         for result in parallel(delayed(_run_cell)(*job(cell)) for cell in cells):
             cell = tuple(result[key] for key in _CELL[:3])
             if cell in files:
-                with replacing(files[cell]) as temporary:
-                    temporary.write_text(json.dumps(result), encoding="utf8")
+                write(files[cell], json.dumps(result))
             done[cell] = result
             bar.update()
 

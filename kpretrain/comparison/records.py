@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import words
-from ..files import replacing
+from ..files import write
 
 _FACTS = (
     "date",
@@ -91,9 +91,7 @@ def save(comparison, path, name, title, command):
     """
     path = Path(path)
     content = record(comparison, name or path.stem, title, command)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+    write(path, json.dumps(content, indent=1) + "\n")
     return content
 
 

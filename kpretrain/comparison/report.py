@@ -228,21 +228,21 @@ class Comparison:
         rows, biggest = {arm: {} for arm in self.arms}, self.majority()
         for row in self.scores().itertuples():
             interval = "no interval" if np.isnan(row.low) else f"{row.low:.1f} to {row.high:.1f}"
-            rows[row.arm][words.labels(row.labels)] = f"{row.mean:.1f} ({interval})"
+            rows[row.arm][words.count(row.labels, "label")] = f"{row.mean:.1f} ({interval})"
         means = self._table.groupby(["arm", "labels"])["balanced"].mean()
         for arm in self.arms:
             cells = self._table[self._table["arm"] == arm]
             for n in self._sizes(arm) if biggest else ():
-                rows[arm][f"balanced, {words.labels(n)}"] = f"{means[arm, n]:.1f}"
+                rows[arm][f"balanced, {words.count(n, 'label')}"] = f"{means[arm, n]:.1f}"
             rows[arm]["seconds a fit"] = f"{cells['fit_seconds'].mean():.1f}"
             rows[arm]["pretraining seconds"] = f"{cells['pretraining_seconds'].mean():.0f}"
         every = sorted({n for _, n in self._column})
         if biggest:
-            rows[f"always {biggest[0]!r}"] = {words.labels(n): f"{biggest[1]:.1f}" for n in every} | {
-                f"balanced, {words.labels(n)}": f"{100 / len(self.facts['test_classes']):.1f}" for n in every
+            rows[f"always {biggest[0]!r}"] = {words.count(n, "label"): f"{biggest[1]:.1f}" for n in every} | {
+                f"balanced, {words.count(n, 'label')}": f"{100 / len(self.facts['test_classes']):.1f}" for n in every
             }
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm").fillna("")
-        first = [words.labels(n) for n in every]
+        first = [words.count(n, "label") for n in every]
         return table[first + [column for column in table.columns if column not in first]]
 
     def majority(self):

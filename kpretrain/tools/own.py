@@ -20,7 +20,7 @@ _MOST_ROWS = 20_000  # of a table: near duplicates are sought among them, and no
 _MOST_TEST_ROWS = 1000  # each cell of the grid predicts them all
 _LEAST_ROWS = 5  # training rows of a class; fewer would keep the whole grid at very few labels
 _SMALL = 500  # rows of data of which two in five are tested on, in place of one in five
-_FEW_TEST_ROWS, _COARSE = 200, 100  # test rows below which validation is tested on too, and a warning is due
+_ENOUGH_TEST_ROWS, _COARSE = 200, 100  # test rows below which validation is tested on too, and a warning is due
 _LEAST_DRAWS = 3  # that are always run
 _PUBLIC = {"images": "resnet_18_imagenet", "texts": "all_minilm_l6_v2_en"}
 _SHIPPED = {"images": "resnet_cifar10", "texts": "bert_docstrings"}
@@ -131,8 +131,7 @@ def run(
     comparison.save(out / "comparison.json", name=path.name, title=path.name, command=command)
     seconds, sentence = time.perf_counter() - started, answer.sentence(comparison, dataset, kind)
     sentence = f"{beware} {sentence}".strip()
-    with files.replacing(out / "index.html") as temporary:
-        temporary.write_text(answer.report(comparison, dataset, sentence, notes, command, seconds), encoding="utf8")
+    files.write(out / "index.html", answer.report(comparison, dataset, sentence, notes, command, seconds))
     costs = answer.costs(comparison).to_string(index=False)
     _say("", sentence, "", comparison.summary().to_string(), "", answer.verdict(comparison), "", costs)
     _say("", f"The page: {out / 'index.html'}, made in {duration(seconds)}.")
@@ -190,7 +189,7 @@ def _sizes(rows):
 def _joined(dataset):
     """The dataset with validation in its test part, where that is small, and a line that says so."""
     test, more = dataset.test, dataset.validation
-    if len(test.y) >= _FEW_TEST_ROWS or not len(more.y):
+    if len(test.y) >= _ENOUGH_TEST_ROWS or not len(more.y):
         return dataset, []
     joined = data.Part(np.concatenate([test.x, more.x]), np.concatenate([test.y, more.y]))
     line = (

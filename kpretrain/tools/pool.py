@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..check.bets import bets_table, read_bets
 from ..comparison import Comparison
+from ..files import write
 from ..words import as_markdown, count, listed
 from . import page
 
@@ -66,10 +67,9 @@ def pool(paths, out="class"):
         cards.append({"title": "Left out", "note": count(len(left), "file"), "markdown": lines})
     records = [content.record(name="class", command=_COMMAND) for content, _ in pooled]
     summary = {"records": records, "bets": json.loads(bets.to_json(orient="records")), "left_out": left}
-    out.mkdir(parents=True, exist_ok=True)
     cards = [card | {"id": f"part-{number}", "heading": ""} for number, card in enumerate(cards)]
-    (out / "index.html").write_text(page.render_page("What the class found", [], cards), encoding="utf8")
-    (out / "pool.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf8")
+    write(out / "index.html", page.render_page("What the class found", [], cards))
+    write(out / "pool.json", json.dumps(summary, indent=1) + "\n")
     print(*(f"{card['title']}: {card['note']}" for card in cards), sep="\n")
     print(*(f"- {name}: {why}" for name, why in left.items()), f"The page: {out / 'index.html'}", sep="\n")
     return summary

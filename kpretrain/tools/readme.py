@@ -20,72 +20,8 @@ _COLUMNS = {
     "zh": "笔记本, 预训练的做法, 最强的对手, 每类标签数, 多出的百分点（95 %）, 结论, 预训练分钟数, 比较分钟数",
 }
 _WORDS = {"en": ("helps", "hurts", "cannot be told", "to"), "zh": ("有帮助", "有害", "无法判断", "至")}
-_LONGER = {"en": "the same network from scratch, trained for longer", "zh": "训练得更久的从零训练的同一网络"}
-_SCRATCH = {"en": "the same network from scratch", "zh": "从零训练的同一网络"}
-_COUNTS = {"en": "counted words (TF-IDF)", "zh": "词频（TF-IDF）"}
-# Record -> its pretrained arm, the hardest of the rivals that were fixed for it, and both in words.
-ROWS = {
-    "04_autoencoders": (
-        "fine-tuned (denoising)",
-        "scratch, longer",
-        {"en": "digits: a denoising autoencoder, fine-tuned", "zh": "手写数字：微调的降噪自编码器"},
-        _LONGER,
-    ),
-    "05_contrastive": (
-        "spread (SimCLR)",
-        "spread over pixels",
-        {
-            "en": "digits: labels spread to images that SimCLR finds alike",
-            "zh": "手写数字：把标签传给 SimCLR 认为相似的图像",
-        },
-        {"en": "labels spread to images with like pixels", "zh": "把标签传给像素相似的图像"},
-    ),
-    "06_gan": (
-        "fine-tuned (GAN)",
-        "scratch, longer",
-        {"en": "digits: a GAN's discriminator, fine-tuned", "zh": "手写数字：微调的 GAN 判别器"},
-        _LONGER,
-    ),
-    "08_causal_language_model": (
-        "fine-tuned (GPT)",
-        "TF-IDF",
-        {"en": "lines of docstrings: a small GPT, fine-tuned", "zh": "文档字符串的首行：微调的小 GPT"},
-        _COUNTS,
-    ),
-    "09_transfer_resnet": (
-        "frozen, all stages (ResNet)",
-        "scratch",
-        {"en": "ants and bees: a ResNet from CIFAR-10, frozen", "zh": "蚂蚁与蜜蜂：冻结的、来自 CIFAR-10 的 ResNet"},
-        _SCRATCH,
-    ),
-    "10_transfer_bert": (
-        "frozen, all layers (BERT)",
-        "TF-IDF",
-        {"en": "film reviews: MiniLM, frozen, all its layers", "zh": "影评：冻结的 MiniLM，用上所有层"},
-        _COUNTS,
-    ),
-    "11_sentence_vectors": (
-        "unit length beside TF-IDF (BERT)",
-        "frozen (LSA)",
-        {
-            "en": "lines of docstrings: a small BERT, frozen, beside TF-IDF",
-            "zh": "文档字符串的首行：冻结的小 BERT，加上 TF-IDF",
-        },
-        {"en": "LSA, made from the same texts", "zh": "用同样的文本做出的 LSA"},
-    ),
-    "14_speech_and_multitask": (
-        "fine-tuned (SimCLR)",
-        "scratch",
-        {"en": "spoken digits, new speakers: SimCLR, fine-tuned", "zh": "陌生人读的数字：微调的 SimCLR"},
-        _SCRATCH,
-    ),
-    "15_shrink_and_ship": (
-        "distilled",
-        "student alone",
-        {"en": "digits: a small network, taught by a pretrained one", "zh": "手写数字：由预训练网络教出的小网络"},
-        {"en": "the small network alone", "zh": "单独训练的小网络"},
-    ),
-}
+# Record, its pretrained arm, the hardest of the rivals that were fixed for it, and both in words.
+ROWS = pd.read_csv(Path(__file__).with_suffix(".csv"), index_col="record")
 
 
 def markdown(folder=results.FOLDER):
@@ -103,16 +39,16 @@ def markdown(folder=results.FOLDER):
         record = results.load(path.stem, folder)
         rows = words.as_markdown(results.table(record).reset_index())
         parts = [f"**{record['title']}** ({path.stem})", rows, results.caption(record)]
-        if len(record.get("runs", ())) >= 3:
-            parts += ["Mean gain over the numbers of labels, with the interval for a new pretraining:", _new(record)]
+        if len(record.get("runs", ())) >= 3 and len(new := Comparison.load(record).new_pretraining()):
+            parts += ["Mean gain over the numbers of labels, with the interval for a new pretraining:", _new(new)]
         blocks.append("\n\n".join(parts))
     return "\n\n".join(blocks)
 
 
-def _new(record):
-    """The gains of pretrained arms as a Markdown table, with their intervals for a new pretraining run."""
-    rows = Comparison.load(record).new_pretraining().itertuples()
-    cells = [(row.arm, row.against, _points(row), ", ".join(f"{one:+.1f}" for one in row.each)) for row in rows]
+def _new(gains):
+    cells = [
+        (row.arm, row.against, _points(row), ", ".join(f"{one:+.1f}" for one in row.each)) for row in gains.itertuples()
+    ]
     return words.as_markdown(pd.DataFrame(cells, columns=["arm", "against", "points (95 %)", "each run"]))
 
 
@@ -135,7 +71,7 @@ def compared(folder=results.FOLDER):
     ('04_autoencoders', 'scratch, longer')
     """
     rows = []
-    for name, (arm, rival, *_) in ROWS.items():
+    for name, arm, rival in ROWS[["arm", "rival"]].itertuples():
         comparison = Comparison.load(record := results.load(name, folder))
         contrasts, cells = comparison.contrasts().set_index(["arm", "against"], drop=False), comparison.table()
         seconds = cells.loc[cells["arm"] == arm, "pretraining_seconds"].mean(), sum(record["seconds"])
@@ -155,7 +91,7 @@ def short_table(rows, language="en"):
     cells = [
         [
             f"[{name[:2]}](notebooks/{name}.ipynb)",
-            *(said[language] for said in ROWS[name][2:]),
+            *ROWS.loc[name, [f"arm_{language}", f"rival_{language}"]],
             " – ".join(str(size) for size in dict.fromkeys([row.sizes[0], row.sizes[-1]])),
             _points(row, to),
             unknown if not row.p_holm < 0.05 else helps if row.points > 0 else hurts,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from .. import results
 from ..comparison import Comparison
+from ..files import write
 from ..paths import ROOT, clone
-from .report import write
 from .run import CourseError, exit_code, find, run
 
 _SHARED = ("profile", "python", "keras", "backend", "machine", "data")

@@ -17,7 +17,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 from PIL import Image
 
-from ..files import replacing
+from ..files import write
 from ..results import STORED
 from ..session import run_facts, version
 from ..words import duration
@@ -198,19 +198,6 @@ def first_line(text):
     'the first'
     """
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def write(path, text):
-    """Write a file in one step, and return its path: a reader sees the old or the new one, never a half.
-
-    Examples
-    --------
-    >>> write(Path("page.html"), "<p>whole</p>").read_text()
-    '<p>whole</p>'
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
 
 
 # The closing table

@@ -20,6 +20,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert.filters import strip_ansi
 from PIL import Image
 
+from ..files import write
 from ..paths import ROOT, clone
 from .progress import Progress
 from .report import (
@@ -30,7 +31,6 @@ from .report import (
     first_heading,
     first_line,
     read_outputs,
-    write,
     write_index,
 )
 
