@@ -240,9 +240,16 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert abs((resnet.loc["scratch"] - control).mean()) < 1
     assert (control - resnet.loc["pixels"]).mean() > (best - resnet.loc["pixels"]).mean() / 2
     bert = means("10_transfer_bert").unstack()
-    assert bert.loc[["scratch", "frozen random"], 50].max() < bert.loc["TF-IDF", 50]
-    assert (bert.loc["fine-tuned (BERT)"] - bert.loc["frozen (BERT)"]).abs().max() < 2
-    assert (bert.loc["frozen, all layers (BERT)"] > bert.loc[["fine-tuned (BERT)", "frozen (BERT)"]].max()).all()
+    counted, last, tuned = (bert.loc[arm] for arm in ("TF-IDF", "frozen (BERT)", "fine-tuned (BERT)"))
+    layers = bert.loc["frozen, all layers (BERT)"]
+    assert bert.loc[["scratch", "frozen random"], 50].max() < counted[50]
+    assert (tuned - last).loc[:100].abs().max() < 1.2 and (tuned - last)[[200, 500]].round().tolist() == [1, 3]
+    assert (layers > np.maximum(tuned, last)).loc[10:].all() and layers[5] < min(tuned[5], last[5])
+    assert (last - counted).loc[:100].between(3, 6.5).all()
+    assert (layers - counted)[[100, 200, 500]].round().tolist() == [9, 9, 7]
+    gaps = Comparison.load(results.load("10_transfer_bert")).differences().set_index(["arm", "against", "labels"])
+    gap = gaps.loc[("frozen (BERT)", "TF-IDF", 500), ["points", "low", "high"]].astype(float)
+    assert gap.round(1).tolist() == [-0.7, -2.9, 1.6]
     sentences = means("11_sentence_vectors").unstack()
     lead = sentences.loc["frozen, unit length (BERT)"] - sentences.loc["TF-IDF"]
     assert lead.is_monotonic_decreasing and lead.min() > 0
