@@ -12,29 +12,25 @@ from .run import CourseError, exit_code, find, run
 
 _SHARED = ("profile", "python", "keras", "backend", "machine", "data")
 _SEVEN = {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4}
-_MORE = {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5}
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
     "04": _SEVEN,
     "05": _SEVEN | {"temperatures": [1.0], "explore_images": 1000, "photos": 0},
     "06": _SEVEN | {"updates": 60, "judged": 500},
-    "08": _MORE | {"updates": 16, "leak_updates": 16},
-    "09": {"labels_per_class": [5, 10, 20, 30, 50, 70, 100], "draws": 5, "live_photographs": 0},
-    "10": _MORE | {"sizes": [50]},
-    "11": _MORE | {"live_updates": 12, "questions": 100, "ask_public": False},
+    "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
+    "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
+    "10": {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5, "sizes": [50]},
+    "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
     "16": {"draws": 4, "trees": 40, "passes": 1, "corpus_mb": 32},
 }
 # Where it runs the arms that are too slow for all of these sizes, and mostly for a reader's run as well.
-_THREE = 10, 50, 200
 ONLY = {
     "04": {"scratch, longer": (10,)},
     "05": {"scratch, longer": (10,), "spread over pixels": (1, 10), "spread (SimCLR)": (1, 2, 5, 10)},
     "06": {"scratch, longer": (10,)},
-    "08": dict.fromkeys(("scratch", "fine-tuned (GPT)"), _THREE),
-    "09": dict.fromkeys(("scratch", "fine-tuned (ResNet)"), (5, 20, 50)),
     "10": dict.fromkeys(("scratch", "frozen random"), (50,)),
-    "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), _THREE) | {"scratch, longer": (10,)},
+    "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), (10, 50, 200)) | {"scratch, longer": (10,)},
 }
 
 
