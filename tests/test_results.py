@@ -132,8 +132,8 @@ def compared(**arms):
         for seed in range(4)
     ]
     table = pd.DataFrame(rows)
-    table["pretraining_seconds"] = 600.0 * table["arm"].isin(["frozen", "fine-tuned", "spread"])
-    against = {arm: [r for r in ("scratch", "longer") if r in arms] for arm in ("frozen", "fine-tuned", "spread")}
+    table["pretraining_seconds"] = 600.0 * table["arm"].isin(["frozen", "fine-tuned"])
+    against = {arm: [r for r in ("scratch", "longer") if r in arms] for arm in ("frozen", "fine-tuned")}
     found = Comparison(table, {arm: rivals for arm, rivals in against.items() if arm in arms}, 1000)
     return found.record(name="98_pair", title="A pair") | {"seconds": [90.0, 60.0]}
 
