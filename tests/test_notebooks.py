@@ -218,14 +218,16 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert ahead.points[1].round(1) == 1.5 and (ahead.loc[:10, "low"] < 0).all()
     assert (ahead.loc[:10, "high"] > 0).all() and (ahead.loc[20:, "high"] < 0).all() and (ahead.points > -1).all()
     gpt = means("08_causal_language_model").unstack()
-    assert (gpt.loc["fine-tuned (GPT)"] > gpt.loc[["scratch", "TF-IDF"]].max() + 4).all()
-    assert (gpt.loc["scratch"] < gpt.loc["TF-IDF"] - 4).all() and (gpt.idxmin() == "frozen random").all()
-    words_behind = gpt.loc["frozen (GPT)"] - gpt.loc["TF-IDF"]
-    assert words_behind[10] > 5 and words_behind[50] > 4
+    three = gpt[[10, 50, 200]]
+    assert (three.loc["fine-tuned (GPT)"] > three.loc[["scratch", "TF-IDF"]].max() + 4).all()
+    assert (three.loc["scratch"] < three.loc["TF-IDF"] - 4).all() and (gpt.idxmin() == "frozen random").all()
     record = results.load("08_causal_language_model")
-    lead = Comparison.load(record | {"against": {"frozen (GPT)": ["TF-IDF"]}}).differences()
-    lead = lead.set_index("labels").loc[200]
-    assert lead[["points", "low", "high"]].astype(float).round(1).tolist() == [1.6, -0.1, 3.3]
+    leads = Comparison.load(record).differences().set_index(["arm", "against", "labels"])[["points", "low", "high"]]
+    lead, tuned_lead = (leads.astype(float).loc[f"{how} (GPT)", "TF-IDF"] for how in ("frozen", "fine-tuned"))
+    assert lead["points"].is_monotonic_decreasing and tuned_lead["points"].is_monotonic_decreasing
+    assert lead["points"].round(1)[[5, 200, 500]].tolist() == [14.3, 1.6, -1.4]
+    assert lead[["low", "high"]].round(1).loc[[200, 500]].to_numpy().tolist() == [[-0.1, 3.3], [-3.1, 0.2]]
+    assert gpt.loc["frozen (GPT)", 5] > gpt.loc["TF-IDF", 20]
     tuned = gpt.loc["fine-tuned (GPT)"] - gpt.loc["frozen (GPT)"]
     assert abs(tuned[10]) < 1 and tuned[200] > 3
     new = Comparison.load(record).new_pretraining().set_index(["arm", "against"])

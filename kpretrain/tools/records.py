@@ -18,7 +18,7 @@ SETTINGS = {
     "04": _SEVEN,
     "05": _SEVEN | {"temperatures": [1.0], "explore_images": 1000, "photos": 0},
     "06": _SEVEN | {"updates": 60, "judged": 500},
-    "08": {"labels_per_class": [10, 50, 200], "draws": 5, "updates": 16, "leak_updates": 16},
+    "08": {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5, "updates": 16, "leak_updates": 16},
     "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
     "10": {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5, "sizes": [50]},
     "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
@@ -29,6 +29,7 @@ ONLY = {
     "04": {"scratch, longer": (10,)},
     "05": {"scratch, longer": (10,), "spread over pixels": (1, 10), "spread (SimCLR)": (1, 2, 5, 10)},
     "06": {"scratch, longer": (10,)},
+    "08": dict.fromkeys(("scratch", "fine-tuned (GPT)"), (10, 50, 200)),
     "10": dict.fromkeys(("scratch", "frozen random"), (50,)),
     "11": dict.fromkeys(("scratch", "frozen random", "fine-tuned (BERT)"), (10, 50, 200)) | {"scratch, longer": (10,)},
 }
