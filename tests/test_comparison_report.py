@@ -372,6 +372,14 @@ def test_at_most_five_lines_unless_asked():
     plt.close("all")
 
 
+def test_arms_that_ran_at_three_of_seven_sizes_are_drawn():
+    found = Comparison.load(results.load("08_causal_language_model"))
+    scores = found.scores()
+    assert set(scores.loc[scores["arm"] == "scratch", "labels"]) < set(scores["labels"])
+    assert {text.get_text() for text in found.plot().texts} == set(found.arms)
+    plt.close("all")
+
+
 def test_a_colour_means_the_same_arm_everywhere():
     few = colours(["pixels", "scratch", "frozen", "fine-tuned"], {"frozen", "fine-tuned"})
     many = colours(

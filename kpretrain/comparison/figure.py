@@ -20,6 +20,7 @@ _FIRST = {
 _CONTROL_NAMES = ("scratch", "frozen random")
 _MARKERS = "osD^vP"
 _MOST = 5  # lines that an eye can follow
+_POINTS = 3  # that make a curve, where there are so many
 
 
 def colours(arms, compared):
@@ -76,9 +77,9 @@ def draw(comparison, axis=None, arms=None):
 
 def _chosen(comparison, scores):
     """At most five arms: the best baseline and the best control of each kind, and the best of those compared."""
-    means, every = scores.groupby("arm")["mean"].mean(), scores["labels"].nunique()
-    whole = [arm for arm in comparison.arms if (scores["arm"] == arm).sum() == every]  # curves rather than points
-    ranked = sorted(whole, key=lambda arm: -means[arm])
+    means = scores.pivot(index="arm", columns="labels", values="mean").loc[comparison.arms]
+    curves = means.dropna(thresh=min(_POINTS, means.shape[1]))
+    ranked = sorted(curves.index, key=lambda arm: (-curves.loc[arm].count(), -curves.loc[arm].mean()))  # longest first
     kinds = {arm: _kind(arm, comparison.against) for arm in ranked}
     rivals = [next((arm for arm in ranked if kinds[arm] == kind), None) for kind in ("baseline", *_CONTROL_NAMES)]
     rivals = [arm for arm in rivals if arm]
