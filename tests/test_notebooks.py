@@ -222,8 +222,9 @@ def test_prose_about_stored_records_is_what_they_hold():
     assert (three.loc["fine-tuned (GPT)"] > three.loc[["scratch", "TF-IDF"]].max() + 4).all()
     assert (three.loc["scratch"] < three.loc["TF-IDF"] - 4).all() and (gpt.idxmin() == "frozen random").all()
     record = results.load("08_causal_language_model")
-    leads = Comparison.load(record).differences().set_index(["arm", "against", "labels"])[["points", "low", "high"]]
-    lead, tuned_lead = (leads.astype(float).loc[f"{how} (GPT)", "TF-IDF"] for how in ("frozen", "fine-tuned"))
+    leads = Comparison.load(record).differences().set_index(["arm", "against", "labels"]).sort_index()
+    leads = leads[["points", "low", "high"]].astype(float)
+    lead, tuned_lead = (leads.loc[f"{how} (GPT)", "TF-IDF"] for how in ("frozen", "fine-tuned"))
     assert lead["points"].is_monotonic_decreasing and tuned_lead["points"].is_monotonic_decreasing
     assert lead["points"].round(1)[[5, 200, 500]].tolist() == [14.3, 1.6, -1.4]
     assert lead[["low", "high"]].round(1).loc[[200, 500]].to_numpy().tolist() == [[-0.1, 3.3], [-3.1, 0.2]]
