@@ -314,6 +314,7 @@ class Comparison:
         axis : matplotlib axis, optional
         arms : sequence of str, optional
             Which arms to draw. None draws at most five: the best ones of those that are compared, and their rivals.
+            An arm that ran at one or two of many sizes is then left out.
         """
         for arm in arms or ():
             self._sizes(arm)

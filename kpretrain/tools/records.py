@@ -11,16 +11,17 @@ from ..paths import ROOT, clone
 from .run import CourseError, exit_code, find, run
 
 _SHARED = ("profile", "python", "keras", "backend", "machine", "data")
-_SEVEN = {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4}
+_DIGITS = {"labels_per_class": [1, 2, 5, 10, 20, 50, 100], "draws": 4}
+_TEXTS = {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5}
 # What a record changes in a notebook's full settings: a larger grid, more draws, and less of what is only looked at.
 SETTINGS = {
     "03": {"few": 200, "few_steps": 60, "repeats": 2},
-    "04": _SEVEN,
-    "05": _SEVEN | {"temperatures": [1.0], "explore_images": 1000, "photos": 0},
-    "06": _SEVEN | {"updates": 60, "judged": 500},
-    "08": {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5, "updates": 16, "leak_updates": 16},
+    "04": _DIGITS,
+    "05": _DIGITS | {"temperatures": [1.0], "explore_images": 1000, "photos": 0},
+    "06": _DIGITS | {"updates": 60, "judged": 500},
+    "08": _TEXTS | {"updates": 16, "leak_updates": 16},
     "09": {"labels_per_class": [5, 20, 50], "draws": 5, "live_photographs": 0},
-    "10": {"labels_per_class": [5, 10, 20, 50, 100, 200, 500], "draws": 5, "sizes": [50]},
+    "10": _TEXTS | {"sizes": [50]},
     "11": {"labels_per_class": [10, 50, 200], "draws": 5, "live_updates": 12, "questions": 100, "ask_public": False},
     "16": {"draws": 4, "trees": 40, "passes": 1, "corpus_mb": 32},
 }
